@@ -1,0 +1,23 @@
+#pragma once
+
+#include "init/base/result.h"
+
+namespace steppe::schema {
+class Job;
+class JobDiff;
+}
+
+namespace steppe::model {
+
+// Which unchanged fields a diff shows, too.
+enum class DiffContext {
+  kChangesOnly,
+  kContextual,  // an object with a change shows all its fields (job plan -verbose, job history)
+};
+
+// The difference of two canonical jobs, in the shape of /v1/job/ID/plan: "Added", "Deleted", "Edited" or "None" at each
+// level, sorted by name. Either may be null: a job that appears, or goes. Fields that the servers maintain (indexes,
+// status, version, submit time, ...) are left out. kInvalid when the ids differ.
+Result<> diff_jobs(const schema::Job* old_job, const schema::Job* new_job, DiffContext context, schema::JobDiff* out);
+
+}  // namespace steppe::model
