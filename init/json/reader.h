@@ -69,6 +69,7 @@ class Reader {
   // Where the last token began, and where the reader stands now.
   size_t token_offset() const { return token_offset_; }
   size_t offset() const { return static_cast<size_t>(at_ - begin_); }
+  std::string_view source() const { return {begin_, static_cast<size_t>(end_ - begin_)}; }
   uint32_t depth() const { return depth_; }
 
   bool failed() const { return failure_ != nullptr; }
