@@ -9,6 +9,7 @@
 #include "init/json/writer.h"
 
 namespace google::protobuf {
+class FieldDescriptor;
 class Message;
 }
 
@@ -29,6 +30,11 @@ struct WriteOptions {
 // Keys in the order of the .proto file, map keys sorted by bytes.
 std::string write_json(const google::protobuf::Message& message, const WriteOptions& options = {});
 void write_json(const google::protobuf::Message& message, json::Writer* writer, const WriteOptions& options = {});
+
+// The value of one of the message's own fields alone, as it stands behind its key. The field is shown (not hidden, not
+// flattened).
+std::string write_field_json(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field,
+                             const WriteOptions& options = {});
 
 enum class UnknownKeys : uint8_t { kIgnore, kReject };
 

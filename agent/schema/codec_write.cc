@@ -5,6 +5,7 @@
 #include "agent/schema/codec.h"
 #include "agent/schema/shape.h"
 #include "agent/schema/value.pb.h"
+#include "init/base/assert.h"
 #include "init/base/bytes.h"
 #include "init/base/text.h"
 
@@ -36,6 +37,15 @@ class Encoder {
     writer_.end_object();
   }
 
+  // The value of one field, without its key.
+  void content(const Message& message, const Reflection& reflection, const FieldShape& field) {
+    switch (field.many) {
+      case Many::kOne: one(message, reflection, field); return;
+      case Many::kList: list(message, reflection, field); return;
+      case Many::kMap: map(message, reflection, field); return;
+    }
+  }
+
  private:
   void member(const Message& message, const Reflection& reflection, const FieldShape& field) {
     if (field.omit_empty && is_empty(message, reflection, field)) return;
@@ -44,11 +54,7 @@ class Encoder {
       field.type == Type::kString && field.many == Many::kOne ? writer_.raw("\"\"") : writer_.null();
       return;
     }
-    switch (field.many) {
-      case Many::kOne: one(message, reflection, field); return;
-      case Many::kList: list(message, reflection, field); return;
-      case Many::kMap: map(message, reflection, field); return;
-    }
+    content(message, reflection, field);
   }
 
   bool is_empty(const Message& message, const Reflection& reflection, const FieldShape& field) {
@@ -221,6 +227,17 @@ class Encoder {
 
 void write_json(const google::protobuf::Message& message, json::Writer* writer, const WriteOptions& options) {
   Encoder(*writer, options.redact).message(message, shape_of(message.GetDescriptor()));
+}
+
+std::string write_field_json(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field,
+                             const WriteOptions& options) {
+  std::string out;
+  json::Writer writer(&out, options.style);
+  for (const FieldShape& shape : shape_of(message.GetDescriptor()).fields) {
+    if (shape.field == &field && shape.via == nullptr) Encoder(writer, options.redact).content(message, *message.GetReflection(), shape);
+  }
+  STEPPE_ASSERT(!out.empty());
+  return out;
 }
 
 std::string write_json(const google::protobuf::Message& message, const WriteOptions& options) {
