@@ -1,18 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <list>
+#include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "init/base/result.h"
 
-namespace re2 {
-class RE2;
-}
 namespace steppe::schema {
 class Constraint;
 class Node;

@@ -46,14 +46,14 @@ struct FitResult {
 // Do these allocs, all meant for `node`, fit it together? Terminal ones are skipped (desired stop/evict counts as
 // terminal only once the client is; an alloc that the client reports finished is). Checks cpu, memory, disk, cores (no
 // core twice, all on the node), host ports (no port twice on one address, reserved host ports excluded; a port whose
-// every holder has ignore_collision is shared) and device instances (existing and held once). O(allocs).
+// every holder has ignore_collision is shared) and device instances (none held twice). O(n log n).
 FitResult allocs_fit(const schema::Node& node, std::span<const schema::Allocation* const> allocs);
 
 // Bin packing: 20 - (10^free_cpu + 10^free_memory), 0..18; spread is its mirror image. `used` includes what is judged.
 double score_binpack(const FlatResources& capacity, const FlatResources& used);
 double score_spread(const FlatResources& capacity, const FlatResources& used);
 
-// "22,80,8000-8100" -> sorted distinct ports; nullopt text errors give an empty list and false.
+// "22,80,8000-8100" -> sorted distinct ports. False, and none, for a text that is not such a list.
 bool parse_port_ranges(std::string_view text, std::vector<uint32_t>* out);
 
 }  // namespace steppe::model

@@ -33,8 +33,8 @@ bool has_tokens(std::string_view text);
 // leading digit, becomes '_'.
 std::string clean_env_name(std::string_view name);
 
-// ${JOB} ${TASKGROUP} ${TASK} ${BASE} in service and check names. An empty task stands for a group service: BASE is
-// then job-group and TASK stays as it is.
+// ${JOB} ${TASKGROUP} ${TASK} ${BASE} (job-group-task) in service and check names. For a group's service Nomad says
+// "group" where the task's name would stand; so does this when `task` is empty.
 std::string interpolate_service_name(std::string_view text, std::string_view job, std::string_view group,
                                      std::string_view task);
 

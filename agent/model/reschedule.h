@@ -29,9 +29,10 @@ Reschedule reschedule_decision(const schema::Allocation& alloc, const schema::Re
                                WallTime failed_at, WallTime now);
 
 // The delay before the next attempt: constant; doubling from the last; or fibonacci over the last two; never above
-// max_delay (0 = no cap), and back to `delay` when the alloc lived longer than the capped delay.
+// max_delay (0 = no cap), and back to `delay` when the alloc, counted from the last attempt, lived longer than the
+// capped delay. A null tracker is an empty one.
 Duration next_delay(const schema::ReschedulePolicy& policy, const schema::RescheduleTracker* tracker,
-                    WallTime started_at, WallTime failed_at);
+                    WallTime failed_at);
 
 // Attempts and room: how many of the policy's attempts the tracker has used within the interval that ends at `now`.
 bool attempts_left(const schema::ReschedulePolicy& policy, const schema::RescheduleTracker* tracker, WallTime now);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <compare>
 #include <cstdint>
 #include <string>
@@ -14,7 +13,7 @@ namespace steppe::model {
 
 enum class VersionSyntax {
   kLenient,  // "1", "v1.2", "1.2.3.4-beta+build", "1.2.3beta1"
-  kSemver,   // SemVer 2.0: three numbers, no "v"; "v" is tolerated as Nomad does
+  kSemver,   // a pre-release needs its dash; fewer than three numbers and a "v" are tolerated, as Nomad does
 };
 
 struct Version {
