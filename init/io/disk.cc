@@ -4,6 +4,11 @@
 
 namespace steppe::io {
 
+Task<Result<>> File::write_and_sync(uint64_t offset, ByteView bytes) {
+  STEPPE_CO_TRY_VOID(co_await write_at(offset, bytes));
+  co_return co_await sync();
+}
+
 Task<Result<std::string>> read_file(Directory& directory, std::string name, Bytes limit) {
   STEPPE_CO_TRY(std::unique_ptr<File> file, co_await directory.open(name, OpenMode::kRead));
   STEPPE_CO_TRY(const uint64_t size, co_await file->size());

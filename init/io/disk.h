@@ -32,6 +32,8 @@ class File {
   // fdatasync: what was written survives a power cut, with the size needed to read it. After a
   // failure the state of unsynced writes is unknown for good: the caller must not retry and go on.
   virtual Task<Result<>> sync() = 0;
+  // write_at, then sync; one trip where a backend can. The same promises as the two.
+  virtual Task<Result<>> write_and_sync(uint64_t offset, ByteView bytes);
   virtual Task<Result<>> truncate(uint64_t size) = 0;
   // Reserves space and sets the size to at least `size`, reading as zeros; later writes inside it
   // need no new metadata.

@@ -28,6 +28,17 @@ Result<> check_name(std::string_view name) {
   return {};
 }
 
+Result<> write_fd(int fd, uint64_t offset, ByteView bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return Error::from_errno(count < 0 ? errno : ENOSPC, "pwrite");
+    done += static_cast<size_t>(count);
+  }
+  return {};
+}
+
 Result<> sync_fd(int fd) {
   int status;
   do status = fdatasync(fd);
@@ -57,15 +68,14 @@ class PosixFile final : public File {
   }
 
   Task<Result<>> write_at(uint64_t offset, ByteView bytes) override {
+    auto work = [fd = fd_, offset, bytes] { return write_fd(fd, offset, bytes); };
+    return perform(loop_, calls_, work);
+  }
+
+  Task<Result<>> write_and_sync(uint64_t offset, ByteView bytes) override {
     auto work = [fd = fd_, offset, bytes]() -> Result<> {
-      size_t done = 0;
-      while (done < bytes.size()) {
-        const ssize_t count = pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) return Error::from_errno(count < 0 ? errno : ENOSPC, "pwrite");
-        done += static_cast<size_t>(count);
-      }
-      return {};
+      STEPPE_TRY_VOID(write_fd(fd, offset, bytes));
+      return sync_fd(fd);
     };
     return perform(loop_, calls_, work);
   }
