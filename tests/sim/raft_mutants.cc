@@ -94,11 +94,12 @@ raft::SealFn mutant_seal(Mutant mutant) {
 }
 
 DiskLies mutant_lies(Mutant mutant, std::shared_ptr<bool> lie_now) {
-  const auto is_log = [](const std::string& name) { return name.starts_with("log-") || name.starts_with("spare-"); };
   DiskLies lies;
   switch (mutant) {
-    case Mutant::kNoSync: lies.skip_sync = is_log; break;
-    case Mutant::kTruncateNotSynced: lies.skip_sync = [is_log, lie_now](const std::string& name) { return *lie_now && is_log(name); }; break;
+    case Mutant::kNoSync:
+      lies.skip_sync = [](const std::string& name) { return name.starts_with("log-") || name.starts_with("spare-"); };
+      break;
+    case Mutant::kTruncateNotSynced: lies.skip_sync = [lie_now](const std::string& name) { return *lie_now && name.starts_with("log-"); }; break;
     case Mutant::kSnapshotRenamedBeforeSync: lies.skip_sync = [](const std::string& name) { return name == "snapshot.part"; }; break;
     case Mutant::kCompactedBeforeSnapshotDurable:
       lies.skip_directory_sync = [](const std::string& from) { return from == "snapshot.part"; };

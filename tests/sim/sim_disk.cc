@@ -21,8 +21,7 @@ void apply_write(std::string& content, uint64_t offset, std::string_view bytes) 
 
 class SimFile final : public io::File {
  public:
-  SimFile(SimDisk& disk, uint64_t life, std::string name, std::shared_ptr<SimInode> inode)
-      : disk_(disk), life_(life), name_(std::move(name)), inode_(std::move(inode)) {}
+  SimFile(SimDisk& disk, uint64_t life, std::shared_ptr<SimInode> inode) : disk_(disk), life_(life), inode_(std::move(inode)) {}
 
   io::Task<Result<size_t>> read_at(uint64_t offset, ByteSpan into) override {
     STEPPE_CO_TRY_VOID(co_await disk_.begin(life_, disk_.faults.read_error_per_million));
@@ -43,7 +42,7 @@ class SimFile final : public io::File {
   io::Task<Result<>> sync() override {
     const size_t covered = inode_->unsynced.size();
     STEPPE_CO_TRY_VOID(co_await disk_.begin(life_, disk_.faults.sync_error_per_million));
-    if (disk_.lies.skip_sync && disk_.lies.skip_sync(name_)) co_return {};
+    if (disk_.lies.skip_sync && disk_.lies.skip_sync(disk_.name_of(*inode_))) co_return {};
     ++disk_.syncs_;
     for (size_t i = 0; i < covered; ++i) apply_write(inode_->durable, inode_->unsynced[i].offset, inode_->unsynced[i].bytes);
     inode_->unsynced.erase(inode_->unsynced.begin(), inode_->unsynced.begin() + static_cast<ptrdiff_t>(covered));
@@ -72,7 +71,6 @@ class SimFile final : public io::File {
  private:
   SimDisk& disk_;
   const uint64_t life_;
-  const std::string name_;
   const std::shared_ptr<SimInode> inode_;
 };
 
@@ -90,7 +88,7 @@ class SimDirectory final : public io::Directory {
       found = disk_.names_.emplace(name, std::make_shared<SimInode>()).first;
       disk_.changes_.push_back({SimDisk::NameChange::Kind::kCreate, name, "", found->second});
     }
-    co_return std::unique_ptr<io::File>(std::make_unique<SimFile>(disk_, life_, std::move(name), found->second));
+    co_return std::unique_ptr<io::File>(std::make_unique<SimFile>(disk_, life_, found->second));
   }
   io::Task<Result<std::unique_ptr<io::Directory>>> open_directory(std::string) override {
     co_return Error(Code::kUnsupported, "the simulated disk is one flat directory");
@@ -152,6 +150,13 @@ io::Task<Result<>> SimDisk::begin(uint64_t life, uint64_t error_per_million) {
   if (life != life_) co_return off();
   if (error_per_million != 0 && rng_.chance(error_per_million, 1'000'000)) co_return Error::from_errno(EIO, "simulated");
   co_return {};
+}
+
+std::string SimDisk::name_of(const SimInode& inode) const {
+  for (const auto& [name, held] : names_) {
+    if (held.get() == &inode) return name;
+  }
+  return {};
 }
 
 Result<> SimDisk::grow(uint64_t by) {

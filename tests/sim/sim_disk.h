@@ -70,6 +70,7 @@ class SimDisk {
 
   // Time passes; the machine may be off afterwards, or the operation may fail.
   io::Task<Result<>> begin(uint64_t life, uint64_t error_per_million);
+  std::string name_of(const SimInode& inode) const;  // now; empty when it has none
   Result<> grow(uint64_t by);
   void crash_file(SimInode& inode);
 
