@@ -59,6 +59,11 @@ enum Type : uint16_t {
   kExecutorReply = 3,
   kExitRecord = 4,
   kPlan = 5,
+  kClientNode = 20,
+  kClientAlloc = 21,
+  kClientTask = 22,
+  kClientHealth = 23,
+  kArtifactRequest = 24,
 };
 
 }  // namespace steppe::frame

@@ -1,0 +1,93 @@
+#include "agent/client/alloc_dir.h"
+
+#include <fcntl.h>
+#include <format>
+
+#include "init/base/ids.h"
+#include "init/sys/kernel/file_access.h"
+
+namespace steppe::client {
+namespace {
+
+constexpr uint64_t kUsageEntryLimit = 2'000'000;
+constexpr Bytes kDefaultSecrets = Bytes::mib(1);
+
+Result<> make_with_mode(const kernel::Beneath& tree, const std::string& path, uint32_t mode) {
+  STEPPE_TRY_VOID(tree.make_directories(path, mode));
+  return kernel::change_mode(tree, path, mode);  // whatever the umask says
+}
+
+}  // namespace
+
+Result<> check_task_name(std::string_view name) {
+  auto refuse = [&](std::string_view why) {
+    return Error(Code::kInvalid, std::format("task name \"{}\" cannot be a directory of its own: {}", name.substr(0, 128), why));
+  };
+  if (name.empty()) return refuse("it is empty");
+  if (name.size() > 128) return refuse("it is longer than 128 bytes");
+  if (name.starts_with('.')) return refuse("it starts with a dot");
+  if (name == "alloc") return refuse("the name is taken by the shared directory");
+  for (char c : name) {
+    if (c == '/') return refuse("it holds a slash");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return refuse("it holds a control character");
+  }
+  return {};
+}
+
+Result<AllocDir> AllocDir::build(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id,
+                                 const std::vector<TaskSpec>& tasks) {
+  STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
+  for (const TaskSpec& task : tasks) STEPPE_TRY_VOID(check_task_name(task.name));
+  STEPPE_TRY_VOID(make_with_mode(allocs, alloc_id, 0755));
+  STEPPE_TRY(AllocDir out, open(allocs, std::move(allocs_path), alloc_id));
+  STEPPE_TRY_VOID(make_with_mode(*out.root_, "alloc", 0777));
+  for (const char* name : {"alloc/data", "alloc/logs", "alloc/tmp"}) STEPPE_TRY_VOID(make_with_mode(*out.root_, name, 0777));
+  for (const TaskSpec& task : tasks) {
+    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name, 0777));
+    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/local", 0777));
+    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/private", 0700));
+    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/tmp", 01777));
+    std::string secrets = task.name + "/secrets";
+    // A directory on another device than its parent is mounted already.
+    STEPPE_TRY_VOID(out.root_->make_directories(secrets, 0777));
+    STEPPE_TRY(kernel::FileInfo parent, out.root_->stat(task.name));
+    STEPPE_TRY(kernel::FileInfo own, out.root_->stat(secrets));
+    if (own.device != parent.device) continue;
+    Bytes size = task.secrets.count == 0 ? kDefaultSecrets : task.secrets;
+    Result<> mounted = kernel::mount_tmpfs(*out.root_, secrets, size, 0777);
+    if (mounted.ok()) continue;
+    out.warnings_.push_back("secrets of task " + task.name + " are on disk: " + mounted.error().message());
+    STEPPE_TRY_VOID(kernel::change_mode(*out.root_, secrets, 0777));
+  }
+  return out;
+}
+
+Result<AllocDir> AllocDir::open(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id) {
+  STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
+  STEPPE_TRY(kernel::Fd fd, allocs.open(alloc_id, O_RDONLY | O_DIRECTORY));
+  std::string path = allocs_path + "/" + alloc_id;
+  // Links inside are followed, beneath only: tasks make them for themselves ("current -> v2").
+  return AllocDir(std::make_unique<kernel::Beneath>(std::move(fd), "alloc " + alloc_id, kernel::Beneath::Links::kFollow),
+                  std::move(path));
+}
+
+Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_id) {
+  STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
+  auto entries = allocs.list(alloc_id);
+  if (entries.ok()) {
+    for (const kernel::DirectoryEntry& entry : *entries) {
+      if (entry.type != kernel::FileType::kDirectory || entry.name == "alloc") continue;
+      STEPPE_TRY_VOID(kernel::unmount(allocs, std::format("{}/{}/secrets", alloc_id, entry.name)));
+    }
+  } else if (entries.error().code() != Code::kNotFound) {
+    return std::move(entries).error();
+  }
+  return allocs.remove_tree(alloc_id);
+}
+
+Result<Bytes> AllocDir::usage() const {
+  STEPPE_TRY(kernel::TreeUsage usage, kernel::tree_usage(*root_, ".", kUsageEntryLimit));
+  return usage.bytes;
+}
+
+}  // namespace steppe::client

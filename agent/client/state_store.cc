@@ -1,0 +1,286 @@
+#include "agent/client/state_store.h"
+
+#include <lmdb.h>
+
+#include <format>
+#include <map>
+#include <mutex>
+
+#include "agent/schema/alloc.pb.h"
+#include "init/frame/frame.h"
+
+namespace steppe::client {
+namespace {
+
+constexpr uint32_t kMaxRecord = 16u << 20;
+constexpr size_t kMapSize = size_t{4} << 30;  // address space, not disk
+
+// Tags are append-only.
+enum AllocTag : uint16_t { kAllocMessage = 1 };
+enum NodeTag : uint16_t { kNodeId = 1, kNodeSecret = 2 };
+enum HealthTag : uint16_t { kHealthy = 1 };
+enum TaskTag : uint16_t {
+  kName = 1, kPhase = 2, kFailed = 3, kRestarts = 4, kAttempt = 5, kLastRestart = 6, kStartedAt = 7, kFinishedAt = 8,
+  kCount = 9, kIntervalStart = 10, kEvents = 11, kHandle = 12, kPreparedOnce = 13,
+};
+
+Error lmdb_error(int code, std::string_view what) {
+  Code kind = code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
+                      code == MDB_PANIC || code == MDB_BAD_TXN
+                  ? Code::kCorrupt
+              : code == MDB_MAP_FULL || code == ENOSPC ? Code::kExhausted
+                                                       : Code::kIo;
+  return Error(kind, std::format("client state: {}: {}", what, mdb_strerror(code)));
+}
+
+MDB_val value_of(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
+std::string_view text_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
+
+class Transaction {
+ public:
+  static Result<Transaction> begin(MDB_env* env, unsigned flags) {
+    MDB_txn* txn = nullptr;
+    if (int code = mdb_txn_begin(env, nullptr, flags, &txn)) return lmdb_error(code, "begin");
+    return Transaction(txn);
+  }
+  Transaction(Transaction&& other) noexcept : txn_(std::exchange(other.txn_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction() {
+    if (txn_ != nullptr) mdb_txn_abort(txn_);
+  }
+  MDB_txn* get() const { return txn_; }
+  Result<> commit() {
+    int code = mdb_txn_commit(std::exchange(txn_, nullptr));
+    if (code != 0) return lmdb_error(code, "commit");
+    return {};
+  }
+
+ private:
+  explicit Transaction(MDB_txn* txn) : txn_(txn) {}
+  MDB_txn* txn_;
+};
+
+class Cursor {
+ public:
+  Cursor(MDB_txn* txn, MDB_dbi dbi) { code_ = mdb_cursor_open(txn, dbi, &cursor_); }
+  Cursor(const Cursor&) = delete;
+  ~Cursor() {
+    if (cursor_ != nullptr) mdb_cursor_close(cursor_);
+  }
+  int seek(std::string_view at, MDB_val& key, MDB_val& value) {
+    key = value_of(at);
+    return code_ != 0 ? code_ : mdb_cursor_get(cursor_, &key, &value, at.empty() ? MDB_FIRST : MDB_SET_RANGE);
+  }
+  int next(MDB_val& key, MDB_val& value) { return mdb_cursor_get(cursor_, &key, &value, MDB_NEXT); }
+  int remove() { return mdb_cursor_del(cursor_, 0); }
+
+ private:
+  MDB_cursor* cursor_ = nullptr;
+  int code_ = 0;
+};
+
+class LmdbStore final : public StateStore {
+ public:
+  ~LmdbStore() override { mdb_env_close(env_); }
+
+  Result<> init(const std::string& path) {
+    if (int code = mdb_env_create(&env_)) return lmdb_error(code, "create");
+    mdb_env_set_mapsize(env_, kMapSize);
+    // NOTLS: a read may end on another thread of the pool than the one before.
+    if (int code = mdb_env_open(env_, path.c_str(), MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD, 0600)) {
+      return lmdb_error(code, "open " + path);
+    }
+    STEPPE_TRY(Transaction txn, Transaction::begin(env_, 0));
+    if (int code = mdb_dbi_open(txn.get(), nullptr, 0, &dbi_)) return lmdb_error(code, "open table");
+    return txn.commit();
+  }
+
+  Result<> write(const std::vector<StateWrite>& writes) override {
+    STEPPE_TRY(Transaction txn, Transaction::begin(env_, 0));
+    for (const StateWrite& write : writes) {
+      if (write.key.ends_with('*')) {
+        STEPPE_TRY_VOID(remove_prefix(txn, write.key.substr(0, write.key.size() - 1)));
+        continue;
+      }
+      MDB_val key = value_of(write.key), value = value_of(write.value);
+      int code = write.value.empty() ? mdb_del(txn.get(), dbi_, &key, nullptr) : mdb_put(txn.get(), dbi_, &key, &value, 0);
+      if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "write " + write.key);
+    }
+    return txn.commit();
+  }
+
+  Result<std::optional<NodeIdentity>> node() override {
+    STEPPE_TRY(Transaction txn, Transaction::begin(env_, MDB_RDONLY));
+    MDB_val key = value_of("node"), value;
+    int code = mdb_get(txn.get(), dbi_, &key, &value);
+    if (code == MDB_NOTFOUND) return std::optional<NodeIdentity>();
+    if (code != 0) return lmdb_error(code, "read node");
+    STEPPE_TRY(frame::Message message, frame::decode(as_bytes(text_of(value)), frame::kClientNode, 1, kMaxRecord));
+    return std::optional(NodeIdentity{std::string(message.text(kNodeId)), std::string(message.text(kNodeSecret))});
+  }
+
+  Result<Loaded> load() override {
+    STEPPE_TRY(auto records, dump());
+    Loaded out;
+    std::map<std::string, StoredAlloc> allocs;
+    std::map<std::string, std::string> damaged;  // alloc id -> why
+    for (const auto& [key, value] : records) {
+      size_t slash = key.find('/');
+      if (slash == key.npos) continue;
+      std::string kind = key.substr(0, slash), rest = key.substr(slash + 1);
+      std::string id = rest.substr(0, rest.find('/'));
+      Result<> read = read_record(kind, value, allocs[id]);
+      if (!read.ok()) damaged[id] = read.error().message();
+    }
+    std::vector<StateWrite> drop;
+    for (auto& [id, alloc] : allocs) {
+      if (!damaged.contains(id) && (!alloc.alloc || alloc.alloc->id() != id)) damaged[id] = "its alloc record is missing";
+      if (damaged.contains(id)) {
+        out.damaged.push_back(std::format("alloc {}: {}", id, damaged[id]));
+        for (StateWrite& write : StateWrite::forget(id)) drop.push_back(std::move(write));
+      } else {
+        out.allocs.push_back(std::move(alloc));
+      }
+    }
+    if (!drop.empty()) STEPPE_TRY_VOID(write(drop));
+    return out;
+  }
+
+  Result<std::vector<std::pair<std::string, std::string>>> dump() override {
+    STEPPE_TRY(Transaction txn, Transaction::begin(env_, MDB_RDONLY));
+    Cursor cursor(txn.get(), dbi_);
+    std::vector<std::pair<std::string, std::string>> out;
+    MDB_val key, value;
+    int code = cursor.seek("", key, value);
+    for (; code == 0; code = cursor.next(key, value)) out.emplace_back(text_of(key), text_of(value));
+    if (code != MDB_NOTFOUND) return lmdb_error(code, "read");
+    return out;
+  }
+
+ private:
+  static Result<> read_record(const std::string& kind, const std::string& value, StoredAlloc& into) {
+    if (kind == "alloc") {
+      STEPPE_TRY(into.alloc, decode_alloc(as_bytes(value)));
+    } else if (kind == "task") {
+      STEPPE_TRY(StoredTask task, StoredTask::decode(as_bytes(value)));
+      into.tasks.push_back(std::move(task));
+    } else if (kind == "health") {
+      STEPPE_TRY(frame::Message message, frame::decode(as_bytes(value), frame::kClientHealth, 1, kMaxRecord));
+      into.health = message.integer(kHealthy) != 0;
+    }
+    return {};
+  }
+
+  Result<> remove_prefix(Transaction& txn, const std::string& prefix) {
+    Cursor cursor(txn.get(), dbi_);
+    MDB_val key, value;
+    int code = cursor.seek(prefix, key, value);
+    while (code == 0 && text_of(key).starts_with(prefix)) {
+      if (int failed = cursor.remove()) return lmdb_error(failed, "remove " + prefix);
+      code = cursor.seek(prefix, key, value);
+    }
+    if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "remove " + prefix);
+    return {};
+  }
+
+  MDB_env* env_ = nullptr;
+  MDB_dbi dbi_ = 0;
+};
+
+std::string encode_events(const std::deque<TaskEvent>& events) {
+  schema::TaskState state;
+  for (const TaskEvent& event : events) event.to_schema(*state.add_events());
+  return state.SerializeAsString();
+}
+
+}  // namespace
+
+std::string encode_alloc(const schema::Allocation& alloc) {
+  return frame::Builder(frame::kClientAlloc, 1).text(kAllocMessage, alloc.SerializeAsString()).finish();
+}
+
+Result<std::unique_ptr<schema::Allocation>> decode_alloc(ByteView bytes) {
+  STEPPE_TRY(frame::Message message, frame::decode(bytes, frame::kClientAlloc, 1, kMaxRecord));
+  auto alloc = std::make_unique<schema::Allocation>();
+  std::string_view text = message.text(kAllocMessage);
+  if (!alloc->ParseFromArray(text.data(), static_cast<int>(text.size()))) {
+    return Error(Code::kCorrupt, "the stored alloc is no message");
+  }
+  return alloc;
+}
+
+std::string StoredTask::encode() const {
+  frame::Builder out(frame::kClientTask, 1);
+  out.text(kName, name)
+      .integer(kPhase, static_cast<int64_t>(snapshot.phase))
+      .integer(kFailed, snapshot.failed)
+      .integer(kRestarts, static_cast<int64_t>(snapshot.restarts))
+      .integer(kAttempt, static_cast<int64_t>(snapshot.attempt))
+      .integer(kLastRestart, snapshot.last_restart.unix_ns)
+      .integer(kStartedAt, snapshot.started_at.unix_ns)
+      .integer(kFinishedAt, snapshot.finished_at.unix_ns)
+      .integer(kCount, snapshot.restart_memory.count)
+      .integer(kIntervalStart, snapshot.restart_memory.interval_start.unix_ns)
+      .integer(kPreparedOnce, prepared_once)
+      .text(kEvents, encode_events(snapshot.events));
+  if (handle) out.text(kHandle, handle->encode());
+  return out.finish();
+}
+
+Result<StoredTask> StoredTask::decode(ByteView bytes) {
+  STEPPE_TRY(frame::Message message, frame::decode(bytes, frame::kClientTask, 1, kMaxRecord));
+  StoredTask out;
+  out.name = message.text(kName);
+  int64_t phase = message.integer(kPhase);
+  if (phase < 0 || phase > static_cast<int64_t>(TaskPhase::kDead)) return Error(Code::kCorrupt, "unknown task phase");
+  out.snapshot.phase = static_cast<TaskPhase>(phase);
+  out.snapshot.failed = message.integer(kFailed) != 0;
+  out.snapshot.restarts = static_cast<uint64_t>(message.integer(kRestarts));
+  out.snapshot.attempt = static_cast<uint64_t>(message.integer(kAttempt));
+  out.snapshot.last_restart = {message.integer(kLastRestart)};
+  out.snapshot.started_at = {message.integer(kStartedAt)};
+  out.snapshot.finished_at = {message.integer(kFinishedAt)};
+  out.snapshot.restart_memory = {message.integer(kCount), {message.integer(kIntervalStart)}};
+  out.prepared_once = message.integer(kPreparedOnce) != 0;
+  std::string_view events = message.text(kEvents);
+  schema::TaskState state;
+  if (!state.ParseFromArray(events.data(), static_cast<int>(events.size()))) {
+    return Error(Code::kCorrupt, "the stored task events are no message");
+  }
+  for (const schema::TaskEvent& event : state.events()) {
+    if (out.snapshot.events.size() < kMaxTaskEvents) out.snapshot.events.push_back(TaskEvent::from_schema(event));
+  }
+  if (message.has(kHandle)) {
+    STEPPE_TRY(out.handle, drivers::TaskHandle::decode(message.bytes(kHandle)));
+  }
+  return out;
+}
+
+StateWrite StateWrite::node(const NodeIdentity& identity) {
+  return {"node", frame::Builder(frame::kClientNode, 1).text(kNodeId, identity.id).text(kNodeSecret, identity.secret).finish()};
+}
+StateWrite StateWrite::alloc(const schema::Allocation& alloc) { return {"alloc/" + alloc.id(), encode_alloc(alloc)}; }
+StateWrite StateWrite::health(std::string_view alloc_id, bool healthy) {
+  return {std::format("health/{}", alloc_id), frame::Builder(frame::kClientHealth, 1).integer(kHealthy, healthy).finish()};
+}
+StateWrite StateWrite::task(std::string_view alloc_id, const StoredTask& task) {
+  return {std::format("task/{}/{}", alloc_id, task.name), task.encode()};
+}
+std::vector<StateWrite> StateWrite::forget(std::string_view alloc_id) {
+  return {{std::format("alloc/{}", alloc_id), ""}, {std::format("health/{}", alloc_id), ""},
+          {std::format("task/{}/*", alloc_id), ""}};
+}
+
+Result<std::unique_ptr<StateStore>> StateStore::open(const std::string& path) {
+  auto store = std::make_unique<LmdbStore>();
+  STEPPE_TRY_VOID(store->init(path));
+  return std::unique_ptr<StateStore>(std::move(store));
+}
+
+int check_state_store(const std::string& path) {
+  auto store = StateStore::open(path);
+  if (!store.ok()) return 1;
+  return (*store)->dump().ok() ? 0 : 1;
+}
+
+}  // namespace steppe::client
