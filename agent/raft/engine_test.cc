@@ -80,7 +80,8 @@ TEST(Engine, RefusesSavedStateThatNoEngineLeaves) {
   const Entry three{3, 1, EntryType::kNormal, ""};
   const Entry late{1, 5, EntryType::kNormal, ""};
   std::vector<Case> cases = {
-      {"no voters", Saved{}},
+      {"a snapshot of no voters", {{1, 1, 0}, {1, 1, {}}, {}}},
+      {"learners without voters", {{1, 1, 0}, {0, 0, {.learners = {1}}}, {}}},
       {"hole", {{1, 1, 0}, {0, 0, {.voters = {1}}}, {one, three}}},
       {"commit past the log", {{1, 1, 9}, {0, 0, {.voters = {1}}}, {one}}},
       {"entry newer than the term", {{1, 1, 0}, {0, 0, {.voters = {1}}}, {late}}},

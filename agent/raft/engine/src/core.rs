@@ -64,9 +64,11 @@ fn check_saved(saved: &mut Saved) -> Outcome {
         term = entry.term;
     }
     saved.hard_state.commit = saved.hard_state.commit.max(saved.index);
+    // A server that was started to join a group knows no members until a leader tells it.
+    let joining = saved.index == 0 && saved.conf_state == ConfState::default();
     let sane = saved.hard_state.commit <= index
-        && saved.hard_state.term >= term
-        && guard::valid_conf_state(&saved.conf_state)
+        && (saved.entries.is_empty() || saved.hard_state.term >= term)
+        && (joining || guard::valid_conf_state(&saved.conf_state))
         && (saved.index == 0) == (saved.term == 0);
     if sane {
         Ok(())
@@ -143,7 +145,11 @@ impl Core {
     pub fn step(&mut self, bytes: &[u8]) -> Outcome {
         let mut message = Message::decode(bytes).map_err(|_| Code::BadMessage)?;
         guard::check(&mut self.node.raft, &mut message)?;
+        let (from, probe) = (message.from, guard::wants_probe(&self.node.raft, &message));
         let done = self.node.step(message).map_err(code_of);
+        if probe {
+            self.node.raft.send_append(from);
+        }
         self.settle();
         done
     }

@@ -102,6 +102,7 @@ pub fn check(raft: &mut Raft<Mirror>, m: &mut Message) -> Check {
                 refuse_unless(m.index <= raft.raft_log.last_index())?;
             }
             keep_next_above_match(raft, m);
+            recover_from_probe(raft, m);
             Ok(())
         }
         MessageType::MsgRequestVote
@@ -146,4 +147,29 @@ fn keep_next_above_match(raft: &mut Raft<Mirror>, m: &mut Message) {
         m.index = matched + 1;
         raft.mut_prs().get_mut(m.from).expect("looked up above").next_idx = matched + 2;
     }
+}
+
+/// etcd-io/raft#31 and etcd-io/etcd#10308: a follower that is probed though it has everything (after it
+/// was reported unreachable, or after a snapshot at the end of the log) stayed in the probe state until
+/// the next entry, because an acknowledgement of what is known already was ignored. Here it counts.
+fn recover_from_probe(raft: &mut Raft<Mirror>, m: &Message) {
+    if m.reject || m.term != raft.term || raft.state != StateRole::Leader {
+        return;
+    }
+    if let Some(progress) = raft.mut_prs().get_mut(m.from) {
+        if progress.state == ProgressState::Probe && progress.matched == m.index && m.index > 0 {
+            progress.become_replicate();
+        }
+    }
+}
+
+/// The other half: a heartbeat's answer makes the leader probe such a follower at all. The crate probes
+/// only those that are known to lack entries.
+pub fn wants_probe(raft: &Raft<Mirror>, m: &Message) -> bool {
+    m.get_msg_type() == MessageType::MsgHeartbeatResponse
+        && m.term == raft.term
+        && raft.state == StateRole::Leader
+        && raft.prs().get(m.from).is_some_and(|progress| {
+            progress.state == ProgressState::Probe && progress.matched >= raft.raft_log.last_index()
+        })
 }
