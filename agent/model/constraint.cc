@@ -191,7 +191,7 @@ bool ConstraintChecker::check(const schema::Constraint& constraint, const schema
 
 Result<> validate_operand(std::string_view operand, std::string_view left_target, std::string_view right_target) {
   const auto kind = find_operand(operand);
-  if (!kind) return Error(Code::kInvalid, std::format("Unknown constraint type {}", quoted(operand)));
+  if (!kind) return Error(Code::kInvalid, std::format("Unknown constraint type {}", go_quoted(operand)));
   const bool dynamic = right_target.starts_with("${");
   bool needs_left = *kind != Operand::kDistinct || operand == kDistinctProperty;
   bool needs_right = false;
@@ -224,13 +224,13 @@ Result<> validate_operand(std::string_view operand, std::string_view left_target
     case Operand::kIsSet:
     case Operand::kIsNotSet:
       if (!right_target.empty()) {
-        return Error(Code::kInvalid, std::format("Operator {} does not support an RTarget", quoted(operand)));
+        return Error(Code::kInvalid, std::format("Operator {} does not support an RTarget", go_quoted(operand)));
       }
       break;
     default: needs_right = true; break;
   }
   if (needs_right && right_target.empty()) {
-    return Error(Code::kInvalid, std::format("Operator {} requires an RTarget", quoted(operand)));
+    return Error(Code::kInvalid, std::format("Operator {} requires an RTarget", go_quoted(operand)));
   }
   if (needs_left && left_target.empty()) {
     return Error(Code::kInvalid, "No LTarget provided but is required by constraint");
@@ -247,7 +247,7 @@ Result<uint64_t> distinct_property_limit(std::string_view value) {
   if (value.empty()) return 1;
   const auto limit = parse_uint(value);
   if (!limit.ok()) {
-    return Error(Code::kInvalid, std::format("Failed to convert RTarget {} to uint64: {}", quoted(value), limit.error().message()));
+    return Error(Code::kInvalid, std::format("Failed to convert RTarget {} to uint64: {}", go_quoted(value), limit.error().message()));
   }
   if (*limit < 1) return Error(Code::kInvalid, std::format("Distinct Property must have an allowed count of 1 or greater: {} < 1", *limit));
   return *limit;

@@ -7,7 +7,7 @@
 namespace steppe::model {
 
 // Go's %q: in double quotes, with quotes, backslashes and control characters escaped. Error texts use it.
-inline std::string quoted(std::string_view text) {
+inline std::string go_quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
