@@ -197,7 +197,7 @@ class Decoder {
   }
 
   bool integer(Kind kind, const FieldShape& field, int64_t* number) {
-    if (kind == Kind::kString && field.time == Time::kRfc3339) return time(number);
+    if (kind == Kind::kString && field.time == Time::kRfc3339) return instant(number);
     if (kind == Kind::kString && field.time == Time::kDurationText) {
       auto duration = parse_duration(reader_.text());
       if (!duration.ok()) return fail(duration.error().message());
@@ -217,7 +217,7 @@ class Decoder {
     return true;
   }
 
-  bool time(int64_t* number) {
+  bool instant(int64_t* number) {
     const std::string_view text = reader_.text();
     if (text == kZeroTime) {
       *number = 0;

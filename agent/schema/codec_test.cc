@@ -204,15 +204,9 @@ TEST(Codec, HasLimits) {
 }
 
 TEST(Codec, Pretty) {
-  Port port;
-  port.set_label("a");
-  EXPECT_EQ(write_json(port, {.style = json::Style::kPretty}), R"({
-    "Label": "a",
-    "Value": 0,
-    "To": 0,
-    "HostNetwork": "",
-    "IgnoreCollision": false
-})");
+  JobUILink link;
+  link.set_label("a");
+  EXPECT_EQ(write_json(link, {.style = json::Style::kPretty}), "{\n    \"Label\": \"a\",\n    \"Url\": \"\"\n}");
 }
 
 // ---- the whole catalogue ----
