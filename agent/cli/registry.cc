@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <format>
+
+#include "agent/cli/commands.h"
+#include "agent/cli/job_file.h"
+#include "init/base/text.h"
+
+namespace steppe::cli {
+
+namespace {
+
+std::vector<Spec> with(std::vector<Spec> more, std::vector<Spec> base = {}) {
+  base.insert(base.end(), more.begin(), more.end());
+  return base;
+}
+
+const Spec kDetach{"detach", kSwitch, "return at once, print the evaluation's id"};
+const Spec kVerbose{"verbose", kSwitch, "full ids and more details"};
+const Spec kJson{"json", kSwitch, "print JSON"};
+const Spec kTemplate{"t", kText, "not offered: use -json with a JSON tool"};
+const Spec kTask{"task", kText, "name of the task"};
+const Spec kGroup{"group", kText, "name of the group, with -job"};
+const Spec kJob{"job", kSwitch, "the argument is a job: any of its allocations"};
+
+std::vector<Command> make_commands() {
+  const std::vector<Spec> tail{{"n", kText, "how many lines from the end"}, {"c", kText, "how many bytes from the end"}, {"tail", kSwitch, "only the end"}, {"f", kSwitch, "follow"}};
+  return {
+      {"agent-info", "", "show what the agent says about itself", {kJson, kTemplate}, agent_info},
+      {"alloc", "", "allocations: what runs where"},
+      {"alloc exec", "<allocation> <command> [args...]", "run a command inside a task", with({kJob, kTask, kGroup, {"i", kSwitch, "pass standard input (default true)"}, {"t", kSwitch, "use a terminal (default: when there is one)"}, {"e", kText, "escape character, kept for compatibility"}}), alloc_exec, "exec"},
+      {"alloc fs", "<allocation> [path]", "look at an allocation's files", with({kVerbose, kJob, kGroup, {"H", kSwitch, "sizes in bytes"}, {"stat", kSwitch, "show the file's properties"}}, tail), alloc_fs, "fs"},
+      {"alloc logs", "<allocation> [task]", "print a task's output", with({kVerbose, kJob, kTask, kGroup, {"stderr", kSwitch, "standard error"}, {"stdout", kSwitch, "standard output (default)"}}, tail), alloc_logs, "logs"},
+      {"alloc restart", "<allocation> [task]", "restart tasks where they are", {kVerbose, kTask, {"all-tasks", kSwitch, "also those that have ended"}}, alloc_restart},
+      {"alloc signal", "<allocation> [task]", "send a signal to tasks", {kVerbose, kTask, {"s", kText, "the signal, SIGKILL by default"}}, alloc_signal},
+      {"alloc status", "[allocation]", "show an allocation and its tasks", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"stats", kSwitch, "resource usage"}, {"ui", kSwitch, "not offered"}}, alloc_status, "alloc-status"},
+      {"alloc stop", "<allocation>", "stop an allocation and place it anew", {kDetach, kVerbose, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}}, alloc_stop},
+      {"deployment", "", "deployments: how updates proceed"},
+      {"deployment list", "", "list deployments", {kVerbose, kJson, kTemplate, {"filter", kText, "filter expression"}}, deployment_list},
+      {"deployment status", "[deployment]", "show a deployment", {kVerbose, kJson, kTemplate}, deployment_status},
+      {"eval", "", "evaluations: what the scheduler considers"},
+      {"eval list", "", "list evaluations", {kVerbose, kJson, kTemplate, {"job", kText, "only of this job"}, {"status", kText, "only with this status"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}}, eval_list},
+      {"eval status", "<evaluation>", "show an evaluation", {kVerbose, kJson, kTemplate, {"monitor", kSwitch, "follow it to its end"}}, eval_status, "eval-status"},
+      {"job", "", "jobs: what shall run"},
+      {"job allocs", "<job>", "list a job's allocations", {kVerbose, kJson, kTemplate, {"all", kSwitch, "also of earlier jobs of the name"}}, job_allocs},
+      {"job deployments", "<job>", "list a job's deployments", {kVerbose, kJson, kTemplate, {"all", kSwitch, "also of earlier jobs of the name"}, {"latest", kSwitch, "only the last"}}, job_deployments},
+      {"job eval", "<job>", "make the scheduler look at a job again", {kDetach, kVerbose, {"force-reschedule", kSwitch, "place failed allocations now"}}, job_eval},
+      {"job history", "<job>", "show a job's versions", {kJson, kTemplate, {"p", kSwitch, "with diffs"}, {"full", kSwitch, "with the whole job"}, {"version", kText, "only this one"}}, job_history},
+      {"job init", "[filename]", "write an example job file", {{"short", kSwitch, "without comments"}}, job_init, "init"},
+      {"job inspect", "<job>", "print a job as JSON", {kJson, kTemplate, {"hcl", kSwitch, "its source"}, {"version", kText, "this version"}}, job_inspect, "inspect"},
+      {"job periodic", "", "periodic jobs"},
+      {"job periodic force", "<job>", "launch a periodic job now", {kDetach, kVerbose}, job_periodic_force},
+      {"job plan", "<path>", "show what running a job would change", with({kVerbose, {"diff", kSwitch, "show the diff (default true)"}, {"policy-override", kSwitch, "kept for compatibility"}, {"json-output", kSwitch, "print JSON"}, kTemplate}, job_file_flags()), job_plan, "plan"},
+      {"job revert", "<job> <version>", "go back to an earlier version", {kDetach, kVerbose}, job_revert},
+      {"job run", "<path>", "run or update a job", with({kDetach, kVerbose, {"output", kSwitch, "print the job as JSON, do not run it"}, {"check-index", kText, "only if the job was not changed since"}, {"eval-priority", kText, "priority of the evaluation"}, {"preserve-counts", kSwitch, "keep the counts that scaling set"}, {"preserve-resources", kSwitch, "keep the resources in force"}, {"policy-override", kSwitch, "kept for compatibility"}, {"ui", kSwitch, "not offered"}}, job_file_flags()), job_run, "run"},
+      {"job status", "[job]", "list jobs, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, {"ui", kSwitch, "not offered"}}, job_status},
+      {"job stop", "<job>...", "stop jobs", {kDetach, kVerbose, {"purge", kSwitch, "forget the job too"}, {"global", kSwitch, "in all regions"}, {"yes", kSwitch, "do not ask"}, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}, {"eval-priority", kText, "priority of the evaluation"}}, job_stop, "stop"},
+      {"job validate", "<path>", "check a job file", job_file_flags(), job_validate, "validate"},
+      {"node", "", "nodes: the machines"},
+      {"node eligibility", "[node]", "let a node take allocations, or not", {{"enable", kSwitch, "it may"}, {"disable", kSwitch, "it may not"}, {"self", kSwitch, "the agent's own node"}}, node_eligibility},
+      {"node status", "[node]", "list nodes, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"os", kSwitch, "with the operating system"}, {"quiet", kSwitch, "ids only"}, {"allocs", kSwitch, "count running allocations"}, {"self", kSwitch, "the agent's own node"}, {"stats", kSwitch, "resource usage"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, {"ui", kSwitch, "not offered"}}, node_status, "node-status"},
+      {"operator", "", "tools for operators"},
+      {"operator api", "<path>", "call the HTTP API", {{"X", kText, "method"}, {"d", kText, "body"}, {"verbose", kSwitch, "kept for compatibility"}}, operator_api},
+      {"operator metrics", "", "print metrics", {{"format", kText, "prometheus"}, {"pretty", kSwitch, "indented"}, kJson, kTemplate}, operator_metrics},
+      {"server", "", "servers"},
+      {"server members", "", "list servers", {kVerbose, kJson, kTemplate, {"detailed", kSwitch, "kept for compatibility"}}, server_members, "server-members"},
+      {"status", "[id]", "show whatever the id names", {kVerbose, kJson, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}}, status},
+      {"system", "", "the cluster as a whole"},
+      {"system gc", "", "collect garbage now", {}, system_gc},
+      {"system reconcile", "", "repairs"},
+      {"system reconcile summaries", "", "compute the jobs' summaries anew", {}, system_reconcile},
+      {"version", "", "print the version", {}, version},
+  };
+}
+
+}  // namespace
+
+std::span<const Command> commands() {
+  static const std::vector<Command> all = make_commands();
+  return all;
+}
+
+const std::vector<Spec>& common_flags() {
+  static const std::vector<Spec> flags{{"address", kText, "the agent, http://127.0.0.1:4646 by default; STEPPE_ADDR, NOMAD_ADDR"},
+                                       {"region", kText, "region; STEPPE_REGION, NOMAD_REGION"},
+                                       {"namespace", kText, "namespace; STEPPE_NAMESPACE, NOMAD_NAMESPACE"},
+                                       {"token", kText, "token; STEPPE_TOKEN, NOMAD_TOKEN"},
+                                       {"no-color", kSwitch, "no colours; NOMAD_CLI_NO_COLOR"},
+                                       {"force-color", kSwitch, "colours even without a terminal"},
+                                       {"ca-cert", kText, "kept for TLS"}, {"ca-path", kText, "kept for TLS"}, {"client-cert", kText, "kept for TLS"}, {"client-key", kText, "kept for TLS"},
+                                       {"tls-server-name", kText, "kept for TLS"}, {"tls-skip-verify", kSwitch, "kept for TLS"}, {"insecure", kSwitch, "kept for TLS"}};
+  return flags;
+}
+
+std::string help_of(const Command& command, std::string_view program) {
+  std::string out = std::format("Usage: {} {} [options] {}\n\n  {}\n", program, command.name, command.arguments, command.summary);
+  std::vector<Row> rows;
+  for (const Spec& spec : command.flags) rows.push_back({std::format("    -{}{}", spec.name, spec.kind == kSwitch ? "" : "=<value>"), std::string(spec.help)});
+  if (!rows.empty()) out += "\nOptions:\n" + table(rows) + "\n";
+  rows.clear();
+  for (const Spec& spec : common_flags()) rows.push_back({std::format("    -{}{}", spec.name, spec.kind == kSwitch ? "" : "=<value>"), std::string(spec.help)});
+  return out + "\nGeneral options:\n" + table(rows);
+}
+
+std::string help_of_all(std::string_view program) {
+  std::vector<Row> rows{{"    agent", "run an agent"}};
+  for (const Command& command : commands()) {
+    if (command.name.find(' ') == std::string_view::npos) rows.push_back({std::format("    {}", command.name), std::string(command.summary)});
+    if (!command.alias.empty() && command.alias.find('-') == std::string_view::npos) rows.push_back({std::format("    {}", command.alias), std::format("the same as {}", command.name)});
+  }
+  std::ranges::sort(rows);
+  return std::format("Usage: {} [-version] [-help] <command> [args]\n\nCommands:\n{}", program, table(rows));
+}
+
+std::string help_of_group(std::string_view group, std::string_view program) {
+  std::vector<Row> rows;
+  for (const Command& command : commands()) {
+    if (command.name.starts_with(std::string(group) + " ")) rows.push_back({std::format("    {}", command.name.substr(group.size() + 1)), std::string(command.summary)});
+  }
+  return std::format("Usage: {} {} <subcommand> [options] [args]\n\nSubcommands:\n{}", program, group, table(rows));
+}
+
+Found find_command(const std::vector<std::string>& words) {
+  Found best;
+  std::string name;
+  for (size_t count = 1; count <= std::min<size_t>(3, words.size()); ++count) {
+    if (words[count - 1].starts_with("-")) break;
+    name += (count > 1 ? " " : "") + words[count - 1];
+    for (const Command& command : commands()) {
+      if (command.name == name || (count == 1 && command.alias == name)) best = {&command, count};
+    }
+  }
+  return best;
+}
+
+io::Task<int> run_command(Context& context, std::string program, std::vector<std::string> words) {
+  const Found found = find_command(words);
+  if (found.command == nullptr) {
+    context.ui().error(words.empty() ? help_of_all(program) : std::format("{}: no such command \"{}\"\n\n{}", program, words[0], help_of_all(program)));
+    co_return words.empty() ? 127 : 127;
+  }
+  const Command& command = *found.command;
+  words.erase(words.begin(), words.begin() + static_cast<ptrdiff_t>(found.words));
+  const bool help = !words.empty() && (words[0] == "-h" || words[0] == "-help" || words[0] == "--help");
+  if (command.run == nullptr) {
+    context.ui().line(help_of_group(command.name, program));
+    co_return help ? 0 : 1;
+  }
+  if (help) {
+    context.ui().line(help_of(command, program));
+    co_return 0;
+  }
+  Result<Flags> flags = Flags::parse(with(common_flags(), command.flags), words);
+  if (!flags.ok()) {
+    context.ui().error(flags.error().message() + "\n" + help_of(command, program));
+    co_return 1;
+  }
+  if (flags->given("t") && command.run != alloc_exec) {
+    context.ui().error("-t: Go templates are not offered yet; -json prints all that there is");
+    co_return 1;
+  }
+  if (Result<> configured = context.configure(*flags); !configured.ok()) co_return fail(context, "initializing client", configured.error());
+  co_return co_await command.run(context, *flags);
+}
+
+}  // namespace steppe::cli
