@@ -1,0 +1,123 @@
+#include <format>
+
+#include "agent/jobspec/parse.h"
+#include "agent/schema/job.pb.h"
+
+namespace steppe::jobspec {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// What is kept and shown, but not done yet. A row leaves this list in the change that makes its key work.
+struct Waiting {
+  std::string_view message, field;
+  std::string_view key;  // as the job file says it
+};
+constexpr Waiting kWaiting[] = {
+    {"Job", "multiregion", "multiregion"},
+    {"Job", "periodic", "periodic"},
+    {"Job", "parameterized_job", "parameterized"},
+    {"TaskGroup", "migrate", "migrate"},
+    {"TaskGroup", "scaling", "scaling"},
+    {"TaskGroup", "consul", "consul"},
+    {"TaskGroup", "services", "service"},
+    {"TaskGroup", "volumes", "volume"},
+    {"TaskGroup", "max_run_duration", "max_run_duration"},
+    {"Task", "services", "service"},
+    {"Task", "vault", "vault"},
+    {"Task", "consul", "consul"},
+    {"Task", "dispatch_payload", "dispatch_payload"},
+    {"Task", "volume_mounts", "volume_mount"},
+    {"Task", "csi_plugin_config", "csi_plugin"},
+    {"Task", "identity", "identity"},
+    {"Task", "identities", "identity"},
+    {"Task", "actions", "action"},
+    {"Task", "schedule", "schedule"},
+    {"Task", "secrets", "secret"},
+    {"Task", "scaling_policies", "scaling"},
+    {"Resources", "numa", "numa"},
+    {"Resources", "secrets_mb", "secrets"},
+    {"NetworkResource", "dns", "dns"},
+    {"NetworkResource", "cni", "cni"},
+    {"EphemeralDisk", "sticky", "sticky"},
+    {"EphemeralDisk", "migrate", "migrate"},
+};
+
+// Texts of which only these values are acted on.
+struct Limited {
+  std::string_view message, field;
+  std::string_view key;
+  std::string_view known;  // separated by spaces
+};
+constexpr Limited kLimited[] = {
+    {"Job", "type", "type", "service batch system sysbatch"},
+    {"Task", "driver", "driver", "exec raw_exec mock mock_driver"},
+    {"NetworkResource", "mode", "mode", "host"},
+};
+
+class Finder {
+ public:
+  std::vector<std::string> found;
+
+  void visit(const Message& message, const std::string& path) {
+    const auto* reflection = message.GetReflection();
+    std::string_view type = message.GetDescriptor()->name();
+    std::vector<const FieldDescriptor*> fields;
+    reflection->ListFields(message, &fields);
+    for (const FieldDescriptor* field : fields) {
+      if (is_waiting(type, *field, message, path)) continue;
+      check_limited(type, *field, message, path);
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+      int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+      for (int i = 0; i < count; ++i) {
+        const Message& inner = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i) : reflection->GetMessage(message, field);
+        visit(inner, inner_path(inner, *field, path));
+      }
+    }
+  }
+
+ private:
+  static std::string join(const std::string& path, std::string_view what) { return path.empty() ? std::string(what) : std::format("{} > {}", path, what); }
+
+  static std::string inner_path(const Message& inner, const FieldDescriptor& field, const std::string& path) {
+    std::string_view type = inner.GetDescriptor()->name();
+    if (type == "TaskGroup") return join(path, std::format("group {}", static_cast<const schema::TaskGroup&>(inner).name()));
+    if (type == "Task") return join(path, std::format("task {}", static_cast<const schema::Task&>(inner).name()));
+    if (type == "NetworkResource") return join(path, "network");
+    return join(path, field.name());
+  }
+
+  void add(std::string text) {
+    if (found.empty() || found.back() != text) found.push_back(std::move(text));
+  }
+
+  bool is_waiting(std::string_view type, const FieldDescriptor& field, const Message& message, const std::string& path) {
+    for (const Waiting& row : kWaiting) {
+      if (row.message != type || row.field != field.name()) continue;
+      bool off = field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL && !message.GetReflection()->GetBool(message, &field);
+      if (!off) add(join(path, row.key));
+      return true;
+    }
+    return false;
+  }
+
+  void check_limited(std::string_view type, const FieldDescriptor& field, const Message& message, const std::string& path) {
+    for (const Limited& row : kLimited) {
+      if (row.message != type || row.field != field.name()) continue;
+      std::string value = message.GetReflection()->GetString(message, &field);
+      bool known = (" " + std::string(row.known) + " ").contains(" " + value + " ") || value.empty();
+      if (!known) add(join(path, std::format("{} = \"{}\"", row.key, value)));
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<std::string> not_yet_acted_on(const schema::Job& job) {
+  Finder finder;
+  finder.visit(job, "");
+  return std::move(finder.found);
+}
+
+}  // namespace steppe::jobspec
