@@ -107,7 +107,7 @@ class Cache {
  public:
   template <class Make>
   const T& get(std::string_view key, Make make) {
-    const auto found = entries_.find(std::string(key));
+    const auto found = entries_.find(key);
     if (found != entries_.end()) return *found->second;
     if (entries_.size() >= ConstraintChecker::kMaxCached) {
       entries_.erase(order_.front());
@@ -118,7 +118,11 @@ class Cache {
   }
 
  private:
-  std::unordered_map<std::string, std::unique_ptr<T>> entries_;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  std::unordered_map<std::string, std::unique_ptr<T>, Hash, std::equal_to<>> entries_;
   std::deque<std::string> order_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <format>
 #include <string_view>
 #include <tuple>
@@ -97,6 +98,11 @@ bool device_held_twice(std::span<const schema::Allocation* const> allocs) {
   return std::ranges::adjacent_find(held) != held.end();
 }
 
+// A sum that does not fit stays at the largest number: too much is never taken for little.
+void add_to(int64_t* sum, int64_t value) {
+  if (__builtin_add_overflow(*sum, value, sum)) *sum = value > 0 ? INT64_MAX : INT64_MIN;
+}
+
 double free_fraction(int64_t capacity, int64_t used) {
   if (capacity <= 0) return 0;
   return 1.0 - static_cast<double>(used) / static_cast<double>(capacity);
@@ -105,10 +111,10 @@ double free_fraction(int64_t capacity, int64_t used) {
 }  // namespace
 
 void FlatResources::add(const FlatResources& other) {
-  cpu_shares += other.cpu_shares;
-  memory_mb += other.memory_mb;
-  memory_max_mb += other.memory_max_mb;
-  disk_mb += other.disk_mb;
+  add_to(&cpu_shares, other.cpu_shares);
+  add_to(&memory_mb, other.memory_mb);
+  add_to(&memory_max_mb, other.memory_max_mb);
+  add_to(&disk_mb, other.disk_mb);
   cores.insert(cores.end(), other.cores.begin(), other.cores.end());
   std::ranges::sort(cores);
 }

@@ -20,7 +20,7 @@ size_t token_end(std::string_view text, size_t at) {
 }
 
 std::optional<std::string_view> find(const google::protobuf::Map<std::string, std::string>& map, std::string_view key) {
-  const auto found = map.find(std::string(key));
+  const auto found = map.find(key);
   if (found == map.end()) return std::nullopt;
   return found->second;
 }

@@ -10,6 +10,8 @@ namespace {
 // How far ahead of its time a replacement may be placed.
 constexpr Duration kWindow = std::chrono::seconds(1);
 constexpr int kPastEvents = 5;
+// A hundred years: what is later never comes, and the sum with a time of today fits.
+constexpr Duration kLongest = std::chrono::hours(24 * 36525);
 
 }  // namespace
 
@@ -55,7 +57,7 @@ Reschedule reschedule_decision(const schema::Allocation& alloc, const schema::Re
   Reschedule decision;
   if (alloc.client_status() != "failed" || !alloc.next_allocation().empty()) return decision;
   const schema::RescheduleTracker* tracker = alloc.has_reschedule_tracker() ? &alloc.reschedule_tracker() : nullptr;
-  decision.delay = next_delay(policy, tracker, failed_at);
+  decision.delay = std::min(next_delay(policy, tracker, failed_at), kLongest);
   decision.at = failed_at + decision.delay;
   if (alloc.desired_transition().force_reschedule()) {
     decision.verdict = RescheduleVerdict::kNow;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMaxPort = 65535;
+// No machine has as many MB; products and sums of such numbers still fit.
+constexpr int64_t kLargest = int64_t{1} << 30;
 
 void validate_restart(const schema::RestartPolicy& policy, std::string_view group, Findings* out) {
   if (policy.mode() != "fail" && policy.mode() != "delay") {
@@ -33,38 +35,50 @@ void validate_restart(const schema::RestartPolicy& policy, std::string_view grou
   }
 }
 
-// How long `attempts` in a row take, by the policy's delays.
-int64_t time_of_attempts(const schema::ReschedulePolicy& policy, int64_t attempts) {
-  int64_t total = 0;
-  int64_t last = policy.delay();
-  int64_t before = 0;
-  for (int64_t i = 0; i < attempts && total < INT64_MAX / 4; ++i) {
-    int64_t delay = policy.delay();
-    if (i > 0 && policy.delay_function() == "exponential") delay = last * 2;
-    if (i > 1 && policy.delay_function() == "fibonacci") delay = last + before;
-    if (policy.delay_function() != "constant" && policy.max_delay() > 0) delay = std::min(delay, policy.max_delay());
-    before = last;
-    last = delay;
-    total += delay;
+// The delays before the first, second, ... attempt of a policy.
+class Delays {
+ public:
+  explicit Delays(const schema::ReschedulePolicy& policy) : policy_(policy), last_(policy.delay()) {}
+
+  int64_t next() {
+    int64_t delay = policy_.delay();
+    if (count_ > 0 && policy_.delay_function() == "exponential") delay = sum(last_, last_);
+    if (count_ > 1 && policy_.delay_function() == "fibonacci") delay = sum(last_, before_);
+    if (policy_.delay_function() != "constant" && policy_.max_delay() > 0) delay = std::min(delay, policy_.max_delay());
+    before_ = last_;
+    last_ = delay;
+    ++count_;
+    return delay;
   }
-  return total;
-}
+  // Both from 0 on; stays at the largest number.
+  static int64_t sum(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
+
+ private:
+  const schema::ReschedulePolicy& policy_;
+  int64_t last_;
+  int64_t before_ = 0;
+  int64_t count_ = 0;
+};
 
 void validate_limited(const schema::ReschedulePolicy& policy, bool delay_valid, Findings* out) {
   if (policy.interval() < 15 * kSecond) {
     out->add("Interval cannot be less than 15s (got {})", duration_text(policy.interval()));
   }
   if (!delay_valid) return;
+  Delays delays(policy);
   int64_t possible = 0;
-  while (possible < policy.attempts() && time_of_attempts(policy, possible + 1) <= policy.interval()) ++possible;
+  int64_t needed = 0;
+  for (int64_t attempt = 1; attempt <= policy.attempts(); ++attempt) {
+    needed = Delays::sum(needed, delays.next());
+    if (needed <= policy.interval()) possible = attempt;
+  }
   if (possible == policy.attempts()) return;
   const std::string ceiling = policy.delay_function() == "constant"
                                   ? std::string()
                                   : std::format(", and delay ceiling {}", duration_text(policy.max_delay()));
   out->add("Nomad can only make {} attempts in {} with initial delay {}, delay function {}{}", possible,
            duration_text(policy.interval()), duration_text(policy.delay()), go_quoted(policy.delay_function()), ceiling);
-  out->add("Set the interval to at least {} to accommodate {} attempts",
-           duration_text(time_of_attempts(policy, policy.attempts())), policy.attempts());
+  out->add("Set the interval to at least {} to accommodate {} attempts", duration_text(needed), policy.attempts());
 }
 
 void validate_reschedule(const schema::ReschedulePolicy& policy, Findings* out) {
@@ -268,9 +282,9 @@ void validate_task_list(const schema::Job& job, const schema::TaskGroup& group, 
     leaders += task.leader();
     mains += !task.has_lifecycle();
     const schema::LogConfig& logs = task.log_config();
-    if (!logs.disabled() && logs.max_files() > 0 && logs.max_file_size_mb() > 0 &&
-        logs.max_files() < (int64_t{1} << 31) && logs.max_file_size_mb() < (int64_t{1} << 31)) {
-      log_mb += logs.max_files() * logs.max_file_size_mb();
+    if (!logs.disabled() && logs.max_files() > 0 && logs.max_file_size_mb() > 0) {
+      const auto bounded = [](int64_t number) { return std::min(number, kLargest); };
+      log_mb = bounded(log_mb + bounded(logs.max_files()) * bounded(logs.max_file_size_mb()));
     }
   }
   out->require(leaders <= 1, "Only one task may be marked as leader");
@@ -325,6 +339,9 @@ void validate_group(const schema::Job& job, const schema::TaskGroup& group, Find
   validate_policies(job, group, out);
   if (group.ephemeral_disk().size_mb() < 10) {
     out->add("minimum DiskMB value is 10; got {}", group.ephemeral_disk().size_mb());
+  }
+  if (group.ephemeral_disk().size_mb() > kLargest) {
+    out->add("maximum DiskMB value is {}; got {}", kLargest, group.ephemeral_disk().size_mb());
   }
   std::map<std::string_view, const schema::VolumeRequest*> volumes;
   for (const auto& [name, volume] : group.volumes()) volumes.emplace(name, &volume);

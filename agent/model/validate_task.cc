@@ -11,6 +11,8 @@ namespace steppe::model::parts {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
+// No machine has as many MHz, MB or cores; sums over all the tasks of a cluster still fit.
+constexpr int64_t kLargest = int64_t{1} << 30;
 
 // Whether a relative path of the task could leave the alloc directory: Nomad lets "../" reach from the task's directory
 // into the alloc's, so the path is taken from one level below.
@@ -34,6 +36,14 @@ void validate_resources(const schema::Resources& resources, Findings* out) {
   if (resources.memory_max_mb() < -1) out->add("MemoryMaxMB must be -1 (unlimited) or more; got {}", resources.memory_max_mb());
   if (resources.memory_max_mb() > 0 && resources.memory_max_mb() < resources.memory_mb()) {
     out->add("MemoryMaxMB value ({}) should be larger than MemoryMB value ({})", resources.memory_max_mb(), resources.memory_mb());
+  }
+  struct Amount {
+    const char* name;
+    int64_t value;
+  };
+  for (const Amount& amount : {Amount{"CPU", resources.cpu()}, Amount{"Cores", resources.cores()}, Amount{"MemoryMB", resources.memory_mb()},
+                               Amount{"MemoryMaxMB", resources.memory_max_mb()}, Amount{"SecretsMB", resources.secrets_mb()}}) {
+    if (amount.value > kLargest) out->add("maximum {} value is {}; got {}", amount.name, kLargest, amount.value);
   }
   if (resources.secrets_mb() < 0) out->add("SecretsMB value ({}) cannot be negative", resources.secrets_mb());
   for (int i = 0; i < resources.devices_size(); ++i) {

@@ -156,6 +156,21 @@ const std::vector<Row> kTable = {
     {"Task can only ask for 'cpu' or 'cores' resource, not both.", [](schema::Job& j) { task(j).mutable_resources()->set_cores(2); }},
     {"minimum MemoryMB value is 10; got 9", [](schema::Job& j) { task(j).mutable_resources()->set_memory_mb(9); }},
     {"MemoryMaxMB value (200) should be larger than MemoryMB value (300)", [](schema::Job& j) { task(j).mutable_resources()->set_memory_max_mb(200); }},
+    {"maximum MemoryMB value is 1073741824; got 9223372036854775807",
+     [](schema::Job& j) { task(j).mutable_resources()->set_memory_mb(INT64_MAX); }},
+    {"log storage (1073741824 MB) must be less than",
+     [](schema::Job& j) {
+       task(j).mutable_log_config()->set_max_files(INT64_MAX);
+       task(j).mutable_log_config()->set_max_file_size_mb(INT64_MAX);
+     }},
+    {"Nomad can only make 1 attempts in 1m0s",
+     [](schema::Job& j) {
+       auto* r = group(j).mutable_reschedule_policy();
+       r->set_unlimited(false);
+       r->set_attempts(10000);
+       r->set_interval(60 * kSecond);
+       r->set_max_delay(INT64_MAX);
+     }},
     {"invalid hook: before", [](schema::Job& j) { task(j).mutable_lifecycle()->set_hook("before"); }},
     {"Artifact 1 validation failed: 2 errors occurred:\n\t* source must be specified", [](schema::Job& j) { task(j).add_artifacts(); }},
     {"destination escapes allocation directory",
