@@ -59,6 +59,7 @@ enum Type : uint16_t {
   kExecutorReply = 3,
   kExitRecord = 4,
   kPlan = 5,
+  kTaskProfile = 6,
   kClientNode = 20,
   kClientAlloc = 21,
   kClientTask = 22,

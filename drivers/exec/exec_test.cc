@@ -1,0 +1,392 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "drivers/exec/exec_driver.h"
+#include "drivers/isolate/system_filter.h"
+#include "init/base/text.h"
+#include "init/sys/kernel/host_file.h"
+
+namespace steppe::exec {
+namespace {
+
+namespace fs = std::filesystem;
+using drivers::ConfigList;
+using drivers::ConfigMap;
+using kernel::Fd;
+
+struct TestClock : Clock {
+  MonoTime now() const override { return {wall().unix_ns}; }
+  WallTime wall() const override {
+    timespec t;
+    ::clock_gettime(CLOCK_REALTIME, &t);
+    return {t.tv_sec * 1'000'000'000 + t.tv_nsec};
+  }
+};
+
+std::string executor_program() {
+  return (fs::read_symlink("/proc/self/exe").parent_path() / "steppe-executor").string();
+}
+
+Fd path_fd(const std::string& path) { return Fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)); }
+
+class Exec : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "the exec driver needs root";
+    char name[] = "/tmp/steppe-exec-XXXXXX";
+    base_ = ::mkdtemp(name);
+    ::chmod(base_.c_str(), 0755);
+    open(Options());
+  }
+  void TearDown() override {
+    for (auto& task : tasks_) (void)task->destroy();
+    driver_.reset();
+    if (!base_.empty()) fs::remove_all(base_);
+  }
+  void open(Options options) {
+    auto host = executor::Host::open({base_ + "/run", executor_program(), "steppe-test.slice", false}, clock_);
+    ASSERT_TRUE(host.ok()) << host.error().message();
+    host_ = *host;
+    driver_ = make_driver(host_, std::move(options));
+    ASSERT_EQ(driver_->fingerprint().health, drivers::Health::kHealthy) << driver_->fingerprint().description;
+  }
+  drivers::TaskConfig config(const std::string& id, ConfigMap map) {
+    drivers::TaskConfig out;
+    out.id = id;
+    out.alloc_id = "0a1b2c3d-0000-0000-0000-000000000000";
+    out.task = "web";
+    out.env = {"PATH=/usr/bin:/bin", "GREETING=hello"};
+    out.config = std::move(map);
+    std::string alloc = base_ + "/" + id;
+    for (const char* dir : {"/alloc", "/alloc/logs", "/web/local", "/web/secrets", "/web/tmp"}) {
+      fs::create_directories(alloc + dir);
+      ::chmod((alloc + dir).c_str(), 0777);
+    }
+    out.task_dir_path = alloc + "/web";
+    out.alloc_dir_path = alloc + "/alloc";
+    out.task_dir = path_fd(out.task_dir_path);
+    out.alloc_dir = path_fd(out.alloc_dir_path);
+    out.log_dir = path_fd(alloc + "/alloc/logs");
+    out.local_dir = path_fd(alloc + "/web/local");
+    out.secrets_dir = path_fd(alloc + "/web/secrets");
+    out.tmp_dir = path_fd(alloc + "/web/tmp");
+    return out;
+  }
+  drivers::TaskConfig shell(const std::string& id, const std::string& script) {
+    return config(id, {{"command", "/bin/sh"}, {"args", ConfigList{"-c", script}}});
+  }
+  drivers::Task* start(drivers::TaskConfig config) {
+    auto task = driver_->start(std::move(config));
+    EXPECT_TRUE(task.ok()) << task.error().message();
+    if (!task.ok()) return nullptr;
+    tasks_.push_back(std::move(*task));
+    return tasks_.back().get();
+  }
+  drivers::ExitResult wait(drivers::Task* task) {
+    if (task == nullptr) return {};
+    pollfd one = {task->wait_fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&one, 1, 30'000), 1) << "the task did not end";
+    auto result = task->reap();
+    EXPECT_TRUE(result.ok()) << result.error().message();
+    return result.ok() ? *result : drivers::ExitResult{};
+  }
+  std::string log(const std::string& id, const std::string& stream = "stdout", int index = 0) {
+    std::ifstream in(base_ + "/" + id + "/alloc/logs/web." + stream + "." + std::to_string(index));
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::string output(const std::string& id, const std::string& script) {
+    auto result = wait(start(shell(id, script)));
+    EXPECT_TRUE(result.success()) << "exit " << result.code << " " << result.error << " " << log(id, "stderr");
+    return log(id);
+  }
+
+  TestClock clock_;
+  std::string base_;
+  std::shared_ptr<const executor::Host> host_;
+  std::unique_ptr<drivers::Driver> driver_;
+  std::vector<std::unique_ptr<drivers::Task>> tasks_;
+};
+
+TEST_F(Exec, runs_and_tells_the_exit_code) {
+  auto* task = start(shell("a", "echo out; echo err >&2; exit 7"));
+  ASSERT_NE(task, nullptr);
+  auto result = wait(task);
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.signal, 0);
+  EXPECT_EQ(log("a"), "out\n");
+  EXPECT_EQ(log("a", "stderr"), "err\n");
+  ASSERT_TRUE(task->destroy().ok());
+  EXPECT_FALSE(fs::exists(base_ + "/run/a"));
+  EXPECT_TRUE(task->destroy().ok());
+}
+
+// What a task sees, item by item. Each line is one promise.
+const char* const kGolden = R"(fds 0 1 2
+caps CapInh:0000000000000000 CapPrm:0000000000000000 CapEff:0000000000000000 CapBnd:00000000a80425fb-x CapAmb:0000000000000000
+seccomp Seccomp:2 NoNewPrivs:1
+ids 65534 65534 groups
+env GREETING=hello PATH=/usr/bin:/bin
+pid 1
+root alloc bin dev etc lib local proc secrets tmp usr
+dev fd full null ptmx pts random shm stderr stdin stdout tty urandom zero
+)";
+
+std::string listing_script() {
+  return "echo fds $(ls /proc/self/fd | grep -v '^3$');"
+         "echo caps $(grep ^Cap /proc/self/status | tr -d '\\t');"
+         "echo seccomp $(grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status | tr -d '\\t' | sort -r);"
+         "echo ids $(id -u) $(id -g) groups $(grep ^Groups: /proc/self/status | cut -f2);"
+         "echo env $(env | grep -vE '^(_|PWD|SHLVL|OLDPWD)=' | sort);"
+         "echo pid $$;"
+         "echo root $(ls / | grep -xE 'alloc|bin|dev|etc|home|lib|local|proc|root|secrets|src|tmp|usr|var');"
+         "echo dev $(ls /dev | grep -v core)";
+}
+
+std::string expected_listing() {
+  std::string out = kGolden;
+  std::string bounding = std::format("{:016x}", isolate::default_capabilities());
+  out.replace(out.find("00000000a80425fb-x"), 18, bounding);
+  return out;
+}
+
+TEST_F(Exec, golden_listing) {
+  EXPECT_EQ(isolate::default_capabilities(), 0xa80405fbu);
+  EXPECT_EQ(output("golden", listing_script()), expected_listing());
+}
+
+TEST_F(Exec, golden_listing_notices_what_is_taken_out) {
+  Options mutants[3];
+  mutants[0].mutations.no_seccomp = true;
+  mutants[1].mutations.no_namespaces = true;
+  mutants[2].mutations.no_pivot = true;
+  for (int i = 0; i < 3; ++i) {
+    open(mutants[i]);
+    std::string id = "mutant" + std::to_string(i);
+    wait(start(shell(id, listing_script())));
+    EXPECT_NE(log(id), expected_listing()) << i;
+    EXPECT_NE(log(id), "") << i;
+  }
+}
+
+TEST_F(Exec, namespaces_and_mounts) {
+  std::string text = output("ns", "for n in mnt pid ipc uts; do readlink /proc/self/ns/$n; done; cat /proc/self/mountinfo");
+  std::string own;
+  for (const char* name : {"mnt", "pid", "ipc", "uts"}) {
+    std::string host = fs::read_symlink(std::string("/proc/self/ns/") + name).string();
+    EXPECT_EQ(text.find(host), std::string::npos) << name;
+  }
+  std::set<std::string> targets;
+  for (std::string_view line : split(text, '\n')) {
+    auto word = split(line, ' ');
+    if (word.size() < 10) continue;
+    std::string target(word[4]), flags(word[5]);
+    targets.insert(target);
+    bool writable = flags.starts_with("rw");
+    std::set<std::string> may_write = {"/proc", "/dev/pts", "/dev/shm", "/local", "/secrets", "/tmp", "/alloc"};
+    EXPECT_TRUE(!writable || may_write.contains(target)) << line;
+    EXPECT_NE(flags.find("nosuid"), std::string::npos) << line;
+    if (target != "/dev" && target != "/dev/pts" && !target.starts_with("/proc/")) EXPECT_NE(flags.find("nodev"), std::string::npos) << line;
+  }
+  for (const char* target : {"/", "/usr", "/etc", "/dev", "/proc", "/proc/sys", "/local", "/secrets", "/tmp", "/alloc"}) {
+    EXPECT_TRUE(targets.contains(target)) << target;
+  }
+  EXPECT_EQ(text.find(base_ + "/run"), std::string::npos);
+}
+
+TEST_F(Exec, directories_are_shared_as_promised) {
+  output("dirs", "echo local > /local/l; echo secret > /secrets/s; echo alloc > /alloc/a; echo tmp > /tmp/t; echo shm > /dev/shm/x; cat /local/l");
+  EXPECT_TRUE(fs::exists(base_ + "/dirs/web/local/l"));
+  EXPECT_TRUE(fs::exists(base_ + "/dirs/web/secrets/s"));
+  EXPECT_TRUE(fs::exists(base_ + "/dirs/alloc/a"));
+  EXPECT_TRUE(fs::exists(base_ + "/dirs/web/tmp/t"));
+  for (const char* target : {"/x", "/usr/x", "/etc/x", "/dev/x", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/x"}) {
+    auto root = shell(std::string("ro") + std::to_string(std::hash<std::string>()(target)), std::format("echo x > {} 2>/dev/null && exit 3; exit 0", target));
+    root.user = "root";
+    EXPECT_EQ(wait(start(std::move(root))).code, 0) << target;
+  }
+}
+
+struct Escape {
+  const char* name;
+  const char* script;  // exit 0: it worked
+};
+
+// Each runs as root inside the task.
+const Escape kEscapes[] = {
+    {"mount", "mount -t tmpfs x /tmp"},
+    {"user namespace", "unshare -U true"},
+    {"new mount namespace", "unshare -m true"},
+    {"host name", "hostname pwned"},
+    {"kernel log", "dmesg"},
+    {"device node", "mknod /local/sda b 8 0 && cat /local/sda"},
+    {"core pattern", "echo '|/x' > /proc/sys/kernel/core_pattern"},
+    {"kcore", "test $(head -c 4 /proc/kcore | wc -c) = 4"},
+    {"keys", "test $(cat /proc/keys | wc -c) -gt 0"},
+    {"host process", "kill -0 $(( $(cat /proc/sys/kernel/pid_max) - 1 )) || test -d /proc/2"},
+    {"parent root", "chroot /proc/1/root/../../.. test -d /work"},
+    {"the host's /root", "ls /root || ls /home"},
+    {"suid", "cp /bin/sh /local/sh && chmod u+s /local/sh && grep -q ' /local .*[ ,]suid' /proc/self/mounts"},
+};
+
+TEST_F(Exec, escapes_fail) {
+  int n = 0;
+  for (const Escape& escape : kEscapes) {
+    auto attempt = shell("esc" + std::to_string(n++), escape.script);
+    attempt.user = "root";
+    auto result = wait(start(std::move(attempt)));
+    EXPECT_NE(result.code, 0) << escape.name;
+    EXPECT_EQ(result.error, "") << escape.name;
+  }
+}
+
+TEST_F(Exec, users) {
+  auto root = shell("root", "id -u; grep CapEff /proc/self/status | cut -f2");
+  root.user = "root";
+  wait(start(std::move(root)));
+  EXPECT_EQ(log("root"), std::format("0\n{:016x}\n", isolate::default_capabilities()));
+  auto numeric = shell("num", "id -u; id -g");
+  numeric.user = "1234:4321";
+  wait(start(std::move(numeric)));
+  EXPECT_EQ(log("num"), "1234\n4321\n");
+  for (const char* bad : {"no-such-user", "4294967296", "2147483648", "0:no-such-group"}) {
+    auto config = shell("bad", "true");
+    config.user = bad;
+    auto task = driver_->start(std::move(config));
+    ASSERT_FALSE(task.ok()) << bad;
+    EXPECT_EQ(task.error().code(), Code::kInvalid) << task.error().message();
+    EXPECT_FALSE(fs::exists(base_ + "/run/bad")) << "nothing stays behind";
+  }
+}
+
+TEST_F(Exec, capabilities) {
+  auto added = config("cap", {{"command", "/bin/sh"}, {"args", ConfigList{"-c", "grep -E 'Cap(Eff|Bnd|Amb)' /proc/self/status | cut -f2"}},
+                              {"cap_drop", ConfigList{"all"}}, {"cap_add", ConfigList{"net_bind_service"}}});
+  wait(start(std::move(added)));
+  EXPECT_EQ(log("cap"), "0000000000000400\n0000000000000400\n0000000000000400\n");
+  EXPECT_FALSE(driver_->validate({{"command", "x"}, {"cap_add", ConfigList{"sys_admin"}}}).ok());
+  EXPECT_FALSE(driver_->validate({{"command", "x"}, {"cap_add", ConfigList{"nonsense"}}}).ok());
+  EXPECT_FALSE(driver_->validate({{"command", "x"}, {"pid_mode", "hots"}}).ok());
+  EXPECT_FALSE(driver_->validate({{"command", "x"}, {"work_dir", "relative"}}).ok());
+  EXPECT_TRUE(driver_->validate({{"command", "x"}, {"pid_mode", "host"}, {"ipc_mode", "host"}}).ok());
+}
+
+TEST_F(Exec, errors_say_what_and_leave_nothing) {
+  auto missing = driver_->start(config("missing", {{"command", "/no/such"}}));
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().message(), "start task web: execute /no/such: No such file or directory");
+  auto where = driver_->start(config("where", {{"command", "true"}, {"work_dir", "/nowhere"}}));
+  ASSERT_FALSE(where.ok());
+  EXPECT_EQ(where.error().message(), "start task web: enter work_dir /nowhere: No such file or directory");
+  EXPECT_FALSE(fs::exists(base_ + "/run/missing"));
+  // A link in the task directory where the root needs a directory.
+  auto hostile = config("hostile", {{"command", "true"}});
+  fs::create_symlink("/etc", base_ + "/hostile/web/proc");
+  auto task = driver_->start(std::move(hostile));
+  ASSERT_FALSE(task.ok());
+  EXPECT_EQ(task.error().code(), Code::kDenied) << task.error().message();
+}
+
+TEST_F(Exec, stop_signal_and_kill) {
+  auto* polite = start(shell("polite", "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"));
+  while (log("polite").empty()) ::sched_yield();
+  ASSERT_TRUE(polite->stop(SIGTERM, std::chrono::seconds(20)).ok());
+  EXPECT_EQ(wait(polite).code, 3);
+  EXPECT_EQ(log("polite"), "ready\nbye\n");
+  EXPECT_TRUE(polite->stop(SIGTERM, std::chrono::seconds(1)).ok()) << "stopping what has ended is fine";
+  EXPECT_EQ(polite->signal(SIGTERM).error().code(), Code::kNotFound);
+
+  auto* stubborn = start(shell("stubborn", "trap '' TERM; echo ready; while :; do sleep 0.05; done"));
+  while (log("stubborn").empty()) ::sched_yield();
+  ASSERT_TRUE(stubborn->stop(SIGTERM, std::chrono::milliseconds(100)).ok());
+  auto result = wait(stubborn);
+  EXPECT_EQ(result.signal, SIGKILL);
+  EXPECT_EQ(result.code, 137);
+
+  auto* family = start(shell("family", "(sleep 1000 & sleep 1000 & setsid sleep 1000 &) ; echo ready; sleep 1000"));
+  while (log("family").empty()) ::sched_yield();
+  ASSERT_TRUE(family->kill().ok());
+  EXPECT_EQ(wait(family).signal, SIGKILL);
+}
+
+TEST_F(Exec, recovers_after_the_agent_forgot) {
+  auto* task = start(shell("rec", "exec sleep 1000"));
+  ASSERT_NE(task, nullptr);
+  (void)task;
+  std::string bytes = task->handle().encode();
+  tasks_.clear();  // letting go changes nothing
+  driver_.reset();
+  open(Options());
+  auto handle = drivers::TaskHandle::decode(as_bytes(bytes));
+  ASSERT_TRUE(handle.ok());
+  auto again = driver_->recover(*handle);
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ((*again)->reap().error().code(), Code::kUnavailable);
+  EXPECT_EQ(driver_->start(shell("rec", "true")).error().code(), Code::kExists);
+  ASSERT_TRUE((*again)->kill().ok());
+  EXPECT_EQ(wait(again->get()).signal, SIGKILL);
+  auto third = driver_->recover_attempt("rec");
+  ASSERT_TRUE(third.ok()) << "an ended task keeps its result until it is destroyed";
+  EXPECT_EQ((*third)->reap()->signal, SIGKILL);
+  ASSERT_TRUE((*third)->destroy().ok());
+  EXPECT_EQ(driver_->recover_attempt("rec").error().code(), Code::kNotFound);
+  EXPECT_EQ(driver_->recover_attempt("../rec").error().code(), Code::kInvalid);
+}
+
+TEST_F(Exec, exec_session) {
+  auto* task = start(shell("sess", "echo ready; sleep 1000"));
+  while (log("sess").empty()) ::sched_yield();
+  auto session = task->exec({{"/bin/sh", "-c", "cat; echo $GREETING; id -u; ls /proc | grep -c '^[0-9]'; grep Seccomp: /proc/self/status | cut -f2; exit 4"}, {}, false});
+  ASSERT_TRUE(session.ok()) << session.error().message();
+  ASSERT_EQ(::write((*session)->stdin_fd(), "typed\n", 6), 6);
+  (*session)->close_stdin();
+  std::string text;
+  char buffer[1024];
+  for (;;) {
+    pollfd one = {(*session)->stdout_fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&one, 1, 20'000), 1);
+    ssize_t n = ::read((*session)->stdout_fd(), buffer, sizeof buffer);
+    if (n <= 0) break;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  EXPECT_TRUE(text.starts_with("typed\nhello\n65534\n")) << text;
+  EXPECT_TRUE(text.ends_with("\n2\n")) << text;
+  pollfd one = {(*session)->wait_fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&one, 1, 20'000), 1);
+  EXPECT_EQ((*session)->reap()->code, 4);
+
+  auto terminal = task->exec({{"/bin/sh", "-c", "tty; stty size"}, {}, true, 33, 99});
+  ASSERT_TRUE(terminal.ok()) << terminal.error().message();
+  text.clear();
+  for (;;) {
+    pollfd tty = {(*terminal)->terminal(), POLLIN, 0};
+    ASSERT_EQ(::poll(&tty, 1, 20'000), 1);
+    ssize_t n = ::read((*terminal)->terminal(), buffer, sizeof buffer);
+    if (n <= 0) break;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  EXPECT_EQ(text, "/dev/pts/0\r\n33 99\r\n");
+}
+
+TEST_F(Exec, volumes_and_devices) {
+  auto config = shell("vol", "cat /data/deep/file; echo x > /data/deep/y 2>/dev/null || echo readonly; ls -l /dev/zero2 | cut -c1; head -c 2 /dev/zero2 | wc -c");
+  fs::create_directories(base_ + "/volume");
+  std::ofstream(base_ + "/volume/file") << "content\n";
+  config.mounts.push_back({path_fd(base_ + "/volume"), "/data/deep", true});
+  config.devices.push_back({"/dev/zero", "/dev/zero2"});
+  auto result = wait(start(std::move(config)));
+  EXPECT_EQ(result.code, 0) << log("vol", "stderr");
+  EXPECT_EQ(log("vol"), "content\nreadonly\nc\n2\n");
+}
+
+}  // namespace
+}  // namespace steppe::exec

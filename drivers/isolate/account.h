@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "init/base/result.h"
+#include "init/sys/kernel/beneath.h"
+
+namespace steppe::isolate {
+
+struct Account {
+  uint32_t uid = 65534, gid = 65534;
+  std::vector<uint32_t> groups;  // supplementary, sorted
+  std::string name, home;
+};
+
+// Resolves "name", "uid", "name:group" or "uid:gid" by passwd(5) and group(5) in `etc` (the /etc that the task will
+// see). A numeric id needs no entry. kInvalid names what is unknown. Ids above 2^31-2 are refused: they wrap to root in
+// programs that hold them in an int (CVE-2024-40635). Files past 4 MiB are refused.
+Result<Account> resolve_account(const kernel::Beneath& etc, std::string_view user);
+
+// A "1000-2000,65534" list from a plugin's denied_host_uids; empty: nothing is denied.
+Result<bool> id_is_listed(std::string_view ranges, uint32_t id);
+
+}  // namespace steppe::isolate

@@ -1,0 +1,382 @@
+#include "drivers/isolate/task_root.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <format>
+#include <thread>
+
+#include "init/base/text.h"
+#include "init/sys/kernel/beneath.h"
+#include "init/sys/kernel/host_file.h"
+
+namespace steppe::isolate {
+namespace {
+
+using drivers::DeviceNode;
+using drivers::TaskConfig;
+using kernel::Beneath;
+using kernel::DetachedMount;
+using kernel::Fd;
+
+constexpr uint64_t kHostView = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+constexpr uint64_t kData = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+constexpr uint64_t kApi = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+Error failed(std::string_view call, std::string_view what) { return Error::from_errno(errno, std::format("{} {}", call, what)); }
+
+std::string relative(std::string_view path) {
+  while (path.starts_with('/')) path.remove_prefix(1);
+  while (path.ends_with('/')) path.remove_suffix(1);
+  return std::string(path);
+}
+
+Result<> make_node(const Fd& dev, const std::string& name, mode_t type, mode_t mode, dev_t number) {
+  // mknod's mode passes through the umask, fchmodat's does not.
+  if (::mknodat(dev.get(), name.c_str(), type | mode, number) != 0) return failed("make device", name);
+  if (::fchmodat(dev.get(), name.c_str(), mode, 0) != 0) return failed("set the mode of device", name);
+  return {};
+}
+
+Result<> add_device(const Fd& dev, const DeviceNode& device) {
+  STEPPE_TRY(Fd host, kernel::open_host(device.host_path, O_PATH));
+  struct stat st;
+  if (::fstat(host.get(), &st) != 0) return failed("stat", device.host_path);
+  if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return {Code::kInvalid, std::format("{} is not a device", device.host_path)};
+  if (!device.task_path.starts_with("/dev/")) return {Code::kInvalid, std::format("device path \"{}\" is not under /dev", device.task_path)};
+  std::string name = device.task_path.substr(5);
+  STEPPE_TRY(Fd again, dev.duplicate());
+  Beneath tree(std::move(again), "/dev");
+  size_t slash = name.rfind('/');
+  if (slash != std::string::npos) STEPPE_TRY_VOID(tree.make_directories(name.substr(0, slash), 0755));
+  STEPPE_TRY(Fd parent, tree.open(slash == std::string::npos ? "" : name.substr(0, slash), O_RDONLY | O_DIRECTORY));
+  mode_t mode = (device.read ? 0444 : 0) | (device.write ? 0222 : 0);
+  return make_node(parent, slash == std::string::npos ? name : name.substr(slash + 1), st.st_mode & S_IFMT, mode, st.st_rdev);
+}
+
+// Runs `work` on a thread of its own: the namespaces it changes are that thread's alone and end with it.
+template <class Work>
+Result<> on_own_thread(Work work) {
+  Result<> result;
+  std::thread([&] { result = work(); }).join();
+  return result;
+}
+
+// One chroot_env entry in the host's namespace: a detached read-only view, or a link to make.
+struct Source {
+  TemplateRoot::Entry entry;
+  DetachedMount mount;
+};
+
+Result<std::vector<Source>> collect(const std::map<std::string, std::string>& chroot_env) {
+  std::vector<Source> out;
+  for (const auto& [source, destination] : chroot_env) {
+    struct stat st;
+    if (::lstat(source.c_str(), &st) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return failed("stat", source);
+    }
+    Source found;
+    found.entry.destination = relative(destination);
+    if (found.entry.destination.empty()) return {Code::kInvalid, std::format("chroot_env \"{}\": would be the task's /", source)};
+    if (S_ISLNK(st.st_mode)) {
+      char target[256];
+      ssize_t n = ::readlink(source.c_str(), target, sizeof target);
+      std::string_view text(target, n > 0 ? static_cast<size_t>(n) : 0);
+      if (relative(source) == found.entry.destination && !text.empty() && !text.starts_with('/') && text.find("..") == text.npos) {
+        found.entry.link = text;
+        out.push_back(std::move(found));
+        continue;
+      }
+    }
+    STEPPE_TRY(Fd fd, kernel::open_host(source, O_PATH));
+    if (::fstat(fd.get(), &st) != 0) return failed("stat", source);
+    found.entry.is_file = !S_ISDIR(st.st_mode);
+    STEPPE_TRY(found.mount, DetachedMount::clone(fd.get(), source, DetachedMount::Depth::kRecursive));
+    STEPPE_TRY_VOID(found.mount.set_attributes(kHostView, 0, DetachedMount::Depth::kRecursive).wrap(source));
+    out.push_back(std::move(found));
+  }
+  return out;
+}
+
+Result<> touch(const Beneath& tree, const std::string& path, bool is_file) {
+  if (!is_file) return tree.make_directories(path, 0755);
+  size_t slash = path.rfind('/');
+  if (slash != std::string::npos) STEPPE_TRY_VOID(tree.make_directories(path.substr(0, slash), 0755));
+  auto found = tree.stat(path);
+  if (found.ok()) {
+    if (found->type == kernel::FileType::kFile) return {};
+    return {Code::kDenied, std::format("{} in the task directory is not a file, so nothing can be mounted there", path)};
+  }
+  return tree.write(path, {}, 0644);
+}
+
+Result<> ensure_link(const Beneath& tree, const TemplateRoot::Entry& entry) {
+  auto found = tree.stat(entry.destination);
+  if (found.ok() && found->type == kernel::FileType::kSymlink) {
+    char target[256];
+    ssize_t n = ::readlinkat(tree.fd(), entry.destination.c_str(), target, sizeof target);
+    if (n > 0 && std::string_view(target, static_cast<size_t>(n)) == entry.link) return {};
+  }
+  if (found.ok()) {
+    return {Code::kDenied, std::format("/{} is in the task directory but belongs to the task's root (it comes from an artifact?)",
+                                       entry.destination)};
+  }
+  if (size_t slash = entry.destination.rfind('/'); slash != std::string::npos) {
+    STEPPE_TRY_VOID(tree.make_directories(entry.destination.substr(0, slash), 0755));
+  }
+  return tree.symlink(entry.link, entry.destination);
+}
+
+// Puts one root together.
+class Assembly {
+ public:
+  Assembly(PlanBuilder& plan, const RootRequest& request, std::vector<Fd>& keep, Beneath tree)
+      : plan_(plan), request_(request), config_(*request.config), keep_(keep), tree_(std::move(tree)) {}
+
+  Result<> run() {
+    STEPPE_TRY_VOID(root());
+    STEPPE_TRY_VOID(host_view());
+    STEPPE_TRY_VOID(dev());
+    STEPPE_TRY_VOID(proc());
+    STEPPE_TRY_VOID(sys());
+    STEPPE_TRY_VOID(data());
+    if (!request_.mutations.no_pivot) plan_.step(Op::kPivot, "make it the root").fd = root_;
+    return {};
+  }
+
+ private:
+  int hold(Fd fd) {
+    int number = fd.get();
+    plan_.inherit(number);
+    keep_.push_back(std::move(fd));
+    return number;
+  }
+
+  Result<> root() {
+    STEPPE_TRY(DetachedMount mount, DetachedMount::clone(config_.task_dir.get(), "the task directory", DetachedMount::Depth::kOne));
+    STEPPE_TRY_VOID(mount.set_attributes(kHostView, 0, DetachedMount::Depth::kOne));
+    root_ = hold(mount.release());
+    Step& s = plan_.step(Op::kAttach, "mount the task directory");
+    s.fd = root_;
+    s.fd2 = AT_FDCWD;
+    s.text = plan_.text("root");
+    return {};
+  }
+
+  void move(const std::string& from, const std::string& to) {
+    uint32_t source = plan_.text(from), target = plan_.text(to);
+    Step& s = plan_.step(Op::kMoveTree, std::format("mount /{}", to));
+    s.text = source;
+    s.fd2 = root_;
+    s.text2 = target;
+  }
+
+  void mount_new(const char* type, const std::string& to, uint64_t attributes, const char* options) {
+    uint32_t kind = plan_.text(type), target = plan_.text(to), text = plan_.text(options);
+    Step& s = plan_.step(Op::kMountNew, std::format("mount {} at /{}", type, to));
+    s.text = kind;
+    s.fd2 = root_;
+    s.text2 = target;
+    s.text3 = text;
+    s.a = attributes;
+  }
+
+  void attach(int mount, const std::string& to) {
+    uint32_t target = plan_.text(to);
+    Step& s = plan_.step(Op::kAttach, std::format("mount /{}", to));
+    s.fd = mount;
+    s.fd2 = root_;
+    s.text = target;
+  }
+
+  Result<> host_view() {
+    for (const TemplateRoot::Entry& entry : request_.base->entries()) {
+      if (!entry.link.empty()) {
+        STEPPE_TRY_VOID(ensure_link(tree_, entry));
+        continue;
+      }
+      STEPPE_TRY_VOID(touch(tree_, entry.destination, entry.is_file));
+      move(entry.slot, entry.destination);
+    }
+    return {};
+  }
+
+  Result<> dev() {
+    STEPPE_TRY_VOID(tree_.make_directories("dev", 0755));
+    if (config_.devices.empty()) {
+      move("dev", "dev");
+    } else {
+      STEPPE_TRY(DetachedMount own, make_dev(config_.devices));
+      attach(hold(own.release()), "dev");
+    }
+    mount_new("devpts", "dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    mount_new("tmpfs", "dev/shm", kApi, "mode=1777,size=65536k");
+    return {};
+  }
+
+  // Root in a task is root to the files of /proc: what sets the whole machine is read-only, what shows its memory or
+  // keys is covered (Docker and libcontainer have the same list, less the files that current kernels no longer have).
+  Result<> proc() {
+    STEPPE_TRY_VOID(tree_.make_directories("proc", 0555));
+    mount_new("proc", "proc", kApi, "");
+    for (const char* path : {"proc/sys", "proc/bus", "proc/fs", "proc/irq", "proc/sysrq-trigger"}) {
+      uint32_t text = plan_.text(path);
+      Step& s = plan_.step(Op::kReadOnly, std::format("make /{} read-only", path));
+      s.fd2 = root_;
+      s.text2 = text;
+    }
+    for (const char* path : {"proc/kcore", "proc/keys", "proc/timer_list"}) {
+      uint32_t source = plan_.text("dev/null"), text = plan_.text(path);
+      Step& s = plan_.step(Op::kMask, std::format("cover /{}", path));
+      s.fd2 = root_;
+      s.text = source;
+      s.text2 = text;
+    }
+    return {};
+  }
+
+  Result<> sys() {
+    if (!request_.base->has_sys()) return {};
+    STEPPE_TRY_VOID(tree_.make_directories("sys", 0555));
+    if (config_.network_namespace) {
+      // The template's /sys shows the host's network devices.
+      mount_new("sysfs", "sys", kApi | MOUNT_ATTR_RDONLY, "");
+    } else {
+      move("sys", "sys");
+    }
+    if (request_.cgroup_mount) mount_new("cgroup2", "sys/fs/cgroup", kApi | MOUNT_ATTR_RDONLY, "");
+    return {};
+  }
+
+  Result<> bind(int source, const std::string& name, const std::string& to, uint64_t attributes, bool is_file) {
+    STEPPE_TRY_VOID(touch(tree_, to, is_file));
+    STEPPE_TRY(DetachedMount mount, DetachedMount::clone(source, name, DetachedMount::Depth::kRecursive));
+    STEPPE_TRY_VOID(mount.set_attributes(attributes, 0, DetachedMount::Depth::kRecursive).wrap(name));
+    attach(hold(mount.release()), to);
+    return {};
+  }
+
+  Result<> own_directory(const Fd& given, const std::string& name, mode_t mode) {
+    if (given.valid()) return bind(given.get(), name, name, kData, false);
+    STEPPE_TRY_VOID(tree_.make_directories(name, mode));
+    STEPPE_TRY(Fd fd, tree_.open_directory(name));
+    return bind(fd.get(), name, name, kData, false);
+  }
+
+  Result<> data() {
+    STEPPE_TRY_VOID(own_directory(config_.local_dir, "local", 0777));
+    STEPPE_TRY_VOID(own_directory(config_.secrets_dir, "secrets", 0777));
+    STEPPE_TRY_VOID(own_directory(config_.tmp_dir, "tmp", 01777));
+    if (config_.alloc_dir.valid()) STEPPE_TRY_VOID(bind(config_.alloc_dir.get(), "alloc", "alloc", kData, false));
+    for (const drivers::Mount& mount : config_.mounts) {
+      std::string to = relative(mount.destination);
+      if (!mount.destination.starts_with('/') || to.empty()) {
+        return {Code::kInvalid, std::format("volume destination \"{}\" is not an absolute path below /", mount.destination)};
+      }
+      STEPPE_TRY(kernel::FileInfo info, kernel::stat_fd(mount.source, mount.destination));
+      uint64_t attributes = kData | (mount.read_only ? MOUNT_ATTR_RDONLY : 0);
+      STEPPE_TRY_VOID(bind(mount.source.get(), mount.destination, to, attributes, info.type != kernel::FileType::kDirectory));
+    }
+    return {};
+  }
+
+  PlanBuilder& plan_;
+  const RootRequest& request_;
+  const TaskConfig& config_;
+  std::vector<Fd>& keep_;
+  Beneath tree_;
+  int root_ = -1;
+};
+
+}  // namespace
+
+const std::map<std::string, std::string>& default_chroot_env() {
+  static const std::map<std::string, std::string> list = {
+      {"/bin", "/bin"}, {"/etc", "/etc"}, {"/lib", "/lib"}, {"/lib32", "/lib32"}, {"/lib64", "/lib64"},
+      {"/run/resolvconf", "/run/resolvconf"}, {"/sbin", "/sbin"}, {"/usr", "/usr"}};
+  return list;
+}
+
+Result<DetachedMount> make_dev(const std::vector<DeviceNode>& devices) {
+  STEPPE_TRY(DetachedMount mount, DetachedMount::make("tmpfs", {{"mode", "755"}, {"size", "64k"}}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME));
+  Fd dev(::openat(mount.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dev) return failed("open", "/dev");
+  struct Node {
+    const char* name;
+    unsigned major, minor;
+  };
+  for (Node node : {Node{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}) {
+    STEPPE_TRY_VOID(make_node(dev, node.name, S_IFCHR, 0666, makedev(node.major, node.minor)));
+  }
+  using Link = std::pair<const char*, const char*>;
+  for (auto [name, target] : {Link{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+                              {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"}}) {
+    if (::symlinkat(target, dev.get(), name) != 0) return failed("make link", name);
+  }
+  for (const char* name : {"pts", "shm"}) {
+    if (::mkdirat(dev.get(), name, 0755) != 0) return failed("make directory", name);
+  }
+  for (const DeviceNode& device : devices) STEPPE_TRY_VOID(add_device(dev, device).wrap(std::format("device {}", device.host_path)));
+  dev.reset();
+  STEPPE_TRY_VOID(mount.set_attributes(MOUNT_ATTR_RDONLY, 0, DetachedMount::Depth::kOne));
+  return mount;
+}
+
+Result<> TemplateRoot::assemble(const std::map<std::string, std::string>& chroot_env) {
+  STEPPE_TRY(std::vector<Source> sources, collect(chroot_env));
+  STEPPE_TRY(DetachedMount dev, make_dev({}));
+  auto sys = DetachedMount::make("sysfs", {}, kApi | MOUNT_ATTR_RDONLY);
+  if (::unshare(CLONE_NEWNS) != 0) return failed("make", "a mount namespace");
+  STEPPE_TRY_VOID(kernel::make_private());
+  STEPPE_TRY(namespace_, kernel::open_host("/proc/thread-self/ns/mnt", O_RDONLY));
+  STEPPE_TRY(DetachedMount base, DetachedMount::make("tmpfs", {{"mode", "755"}, {"size", "64k"}}, kApi));
+  STEPPE_TRY(Fd host_root, kernel::open_host("/", O_PATH | O_DIRECTORY));
+  STEPPE_TRY_VOID(base.attach(host_root.get(), "").wrap("template root"));
+  Fd root(::openat(base.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return failed("open", "the template root");
+  STEPPE_TRY_VOID(kernel::pivot_into(root).wrap("template root"));
+  STEPPE_TRY(Fd again, root.duplicate());
+  Beneath tree(std::move(again), "template");
+  for (const char* name : {"root", "dev", "sys", "env"}) STEPPE_TRY_VOID(tree.make_directories(name, 0755));
+  for (size_t i = 0; i < sources.size(); ++i) {
+    Source& source = sources[i];
+    if (source.entry.link.empty()) {
+      source.entry.slot = std::format("env/{}", i);
+      STEPPE_TRY_VOID(touch(tree, source.entry.slot, source.entry.is_file));
+      STEPPE_TRY_VOID(source.mount.attach(root.get(), source.entry.slot).wrap(source.entry.destination));
+    }
+    entries_.push_back(std::move(source.entry));
+  }
+  STEPPE_TRY_VOID(dev.attach(root.get(), "dev").wrap("template root"));
+  if (sys.ok()) {
+    STEPPE_TRY_VOID(sys->attach(root.get(), "sys").wrap("template root"));
+    has_sys_ = true;
+    // Firmware tables: serial numbers and more; libcontainer covers them too.
+    auto cover = DetachedMount::make("tmpfs", {{"mode", "555"}, {"size", "4k"}}, kApi | MOUNT_ATTR_RDONLY);
+    if (cover.ok()) {
+      auto covered = cover->attach(root.get(), "sys/firmware");
+      if (!covered.ok() && covered.error().code() != Code::kNotFound) return covered;
+    }
+  }
+  return base.set_attributes(MOUNT_ATTR_RDONLY, 0, DetachedMount::Depth::kOne);
+}
+
+Result<TemplateRoot> TemplateRoot::build(const std::map<std::string, std::string>& chroot_env) {
+  TemplateRoot out;
+  STEPPE_TRY_VOID(on_own_thread([&] { return out.assemble(chroot_env); }).wrap("prepare the tasks' root"));
+  return out;
+}
+
+Result<> add_root(PlanBuilder& plan, const RootRequest& request, std::vector<Fd>& keep) {
+  STEPPE_TRY(Fd task, request.config->task_dir.duplicate());
+  Assembly assembly(plan, request, keep, Beneath(std::move(task), "the task directory"));
+  return assembly.run();
+}
+
+}  // namespace steppe::isolate
