@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/schema/agent.pb.h"
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
 #include "agent/schema/log.pb.h"
@@ -215,7 +216,8 @@ std::vector<const Descriptor*> catalogue() {
   std::vector<const Descriptor*> all;
   for (const auto* file : {Job::descriptor()->file(), Node::descriptor()->file(), Allocation::descriptor()->file(),
                            Plan::descriptor()->file(), HostStats::descriptor()->file(),
-                           QueryOptions::descriptor()->file(), LogNoop::descriptor()->file()}) {
+                           QueryOptions::descriptor()->file(), AgentRequest::descriptor()->file(),
+                           LogNoop::descriptor()->file()}) {
     for (int i = 0; i < file->message_type_count(); ++i) all.push_back(file->message_type(i));
   }
   return all;

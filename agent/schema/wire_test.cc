@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/schema/agent.pb.h"
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
 #include "agent/schema/log.pb.h"
@@ -26,7 +27,8 @@ std::vector<std::string> lines() {
   std::vector<std::string> out;
   for (const auto* file : {Value::descriptor()->file(), Job::descriptor()->file(), Node::descriptor()->file(),
                            Allocation::descriptor()->file(), Plan::descriptor()->file(), HostStats::descriptor()->file(),
-                           QueryOptions::descriptor()->file(), LogNoop::descriptor()->file()}) {
+                           QueryOptions::descriptor()->file(), AgentRequest::descriptor()->file(),
+                           LogNoop::descriptor()->file()}) {
     for (int i = 0; i < file->message_type_count(); ++i) {
       const auto* message = file->message_type(i);
       for (int j = 0; j < message->field_count(); ++j) {
