@@ -174,6 +174,12 @@ TEST(Canonicalize, Twice) {
     const auto again = canonical(schema::write_json(once));
     EXPECT_FALSE(spec_changed(once, again)) << schema::write_json(once) << "\n" << schema::write_json(again);
   }
+  auto stored = canonical(R"({"ID":"a","TaskGroups":[{"Name":"g","Scaling":{"Max":3}}]})");
+  const auto fresh = stored;
+  stored.mutable_task_groups(0)->mutable_scaling()->set_id("5f1");
+  EXPECT_FALSE(spec_changed(stored, fresh));
+  stored.mutable_task_groups(0)->mutable_scaling()->set_max(4);
+  EXPECT_TRUE(spec_changed(stored, fresh));
 }
 
 // ---- what a change of the job does to its allocs ----

@@ -9,6 +9,13 @@
 namespace steppe::model {
 namespace {
 
+// What the servers add to a policy when they store it.
+void forget_stored(schema::ScalingPolicy* policy) {
+  policy->clear_id();
+  policy->clear_create_index();
+  policy->clear_modify_index();
+}
+
 // The job as its author wrote it.
 schema::Job specification(const schema::Job& job) {
   schema::Job spec = job;
@@ -22,6 +29,12 @@ schema::Job specification(const schema::Job& job) {
   spec.clear_modify_index();
   spec.clear_job_modify_index();
   spec.clear_nomad_token_id();
+  for (auto& group : *spec.mutable_task_groups()) {
+    if (group.has_scaling()) forget_stored(group.mutable_scaling());
+    for (auto& task : *group.mutable_tasks()) {
+      for (auto& scaling : *task.mutable_scaling_policies()) forget_stored(&scaling);
+    }
+  }
   return spec;
 }
 
