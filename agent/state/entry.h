@@ -65,6 +65,10 @@ class Entry {
     bool recount = false;
     std::optional<JobStatus> old_status;
   };
+  struct DeploymentDraft {
+    schema::Deployment deployment;
+    bool changed = false;
+  };
   using SpecKey = std::tuple<std::string, std::string, uint64_t, uint64_t, uint64_t>;
 
   // ---- jobs (entry_jobs.cc)
@@ -108,6 +112,7 @@ class Entry {
   void count_in_deployment(AllocDraft& draft, const AllocRow* old);
 
   // ---- deployments (entry_deployments.cc)
+  DeploymentDraft* draft_deployment(const Uuid& id);
   schema::Deployment* edit_deployment(const Uuid& id);
   Result<const DeploymentRow*> active_deployment(std::string_view id) const;
   Result<> check_deployment(const schema::Deployment& deployment) const;
@@ -133,7 +138,7 @@ class Entry {
   int64_t now_ = 0;  // of the command, Unix nanoseconds
   Outcome outcome_;
   std::map<std::string, JobDraft> jobs_;
-  std::map<Uuid, schema::Deployment> deployments_;
+  std::map<Uuid, DeploymentDraft> deployments_;
   std::map<SpecKey, JobSpec*> specs_;
 };
 

@@ -295,10 +295,12 @@ void Entry::count_in_deployment(AllocDraft& draft, const AllocRow* old) {
     }
   }
   if (placed == 0 && healthy == 0 && unhealthy == 0) return;
-  schema::Deployment* deployment = edit_deployment(placement.deployment_id);
-  if (deployment == nullptr) return;
+  DeploymentDraft* part_of = draft_deployment(placement.deployment_id);
+  if (part_of == nullptr) return;
+  schema::Deployment* deployment = &part_of->deployment;
   auto found = deployment->mutable_task_groups()->find(std::string(task_group(placement)));
   if (found == deployment->mutable_task_groups()->end()) return;  // this group does not roll
+  part_of->changed = true;
   schema::DeploymentState& state = found->second;
   if (draft.fields.has_deployment_status() && healthy + unhealthy != 0) {
     draft.fields.mutable_deployment_status()->set_modify_index(index_);

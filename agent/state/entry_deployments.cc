@@ -30,11 +30,18 @@ DeploymentRow* make_deployment_row(const schema::Deployment& deployment) {
   return row;
 }
 
-schema::Deployment* Entry::edit_deployment(const Uuid& id) {
+Entry::DeploymentDraft* Entry::draft_deployment(const Uuid& id) {
   if (auto known = deployments_.find(id); known != deployments_.end()) return &known->second;
   const DeploymentRow* row = root().deployments.find(id);
   if (row == nullptr) return nullptr;
-  return &deployments_.emplace(id, decode<schema::Deployment>(row->bytes)).first->second;
+  return &deployments_.emplace(id, DeploymentDraft{decode<schema::Deployment>(row->bytes), false}).first->second;
+}
+
+schema::Deployment* Entry::edit_deployment(const Uuid& id) {
+  DeploymentDraft* draft = draft_deployment(id);
+  if (draft == nullptr) return nullptr;
+  draft->changed = true;
+  return &draft->deployment;
 }
 
 Result<const DeploymentRow*> Entry::active_deployment(std::string_view id) const {
@@ -68,8 +75,8 @@ Result<> Entry::check_status_update(const schema::DeploymentStatusUpdate& update
 void Entry::upsert_deployment(const schema::Deployment& deployment) {
   Uuid id = *Uuid::parse(deployment.id());
   const DeploymentRow* old = root().deployments.find(id);
-  schema::Deployment& draft = deployments_[id];
-  draft = deployment;
+  deployments_[id] = DeploymentDraft{deployment, true};
+  schema::Deployment& draft = deployments_[id].deployment;
   draft.set_id(id.text());
   if (draft.namespace_().empty()) draft.set_namespace_("default");
   draft.set_create_index(old != nullptr ? old->create_index : index_);

@@ -94,7 +94,9 @@ Entry::~Entry() {
 }
 
 void Entry::finish() {
-  for (const auto& [id, deployment] : deployments_) write_deployment(deployment);
+  for (const auto& [id, draft] : deployments_) {
+    if (draft.changed) write_deployment(draft.deployment);
+  }
   deployments_.clear();
   // Settling a child edits its parent: parents are settled last. Parents have no parents of their own.
   for (bool parents : {false, true}) {

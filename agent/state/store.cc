@@ -1,5 +1,7 @@
 #include "agent/state/store.h"
 
+#include <google/protobuf/arena.h>
+
 #include <format>
 #include <mutex>
 
@@ -60,7 +62,8 @@ constexpr size_t kFreedPerEntry = 512;
 
 template <class Command>
 Result<std::optional<Error>> run_as(Entry& entry, ByteView bytes) {
-  Command command;
+  google::protobuf::Arena arena;
+  Command& command = *google::protobuf::Arena::CreateMessage<Command>(&arena);
   if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Error(Code::kCorrupt, std::format("log command {}: {} bytes do not decode", command.GetTypeName(), bytes.size()));
   }
@@ -117,7 +120,10 @@ Store::~Store() {
 
 Result<Outcome> Store::apply(uint64_t index, uint32_t log_type, ByteView command) {
   STEPPE_ASSERT(index > writer_->root().index);
+  // What nobody else holds any more must not be copied below: the last snapshot goes first.
   current_ = Snapshot();
+  retired_->collect(writer_->reclaimer());
+  size_t waiting = writer_->reclaimer().waiting();
   Outcome outcome;
   {
     Entry entry(*writer_, index, limits_, watches_.waiting() > 0);
@@ -128,9 +134,8 @@ Result<Outcome> Store::apply(uint64_t index, uint32_t log_type, ByteView command
   }
   writer_->root().index = index;
   outcome.changes = writer_->take_changes();
-  size_t dropped = writer_->reclaimer().waiting();
-  retired_->collect(writer_->reclaimer());
-  writer_->reclaimer().step(2 * dropped + kFreedPerEntry);
+  size_t replaced = writer_->reclaimer().waiting() - waiting;
+  writer_->reclaimer().step(2 * replaced + kFreedPerEntry);
   std::vector<WatchKey> keys = writer_->take_keys();
   watches_.fire(index, keys);
   return outcome;
