@@ -93,7 +93,7 @@ int parse_number(const char* text) {
   return value;
 }
 
-// Closes everything but the plan's descriptors, and makes 0, 1 and 2 harmless so that no pipe gets their numbers.
+// Closes everything but the plan's descriptors (the plan's own file too: its mapping stays), and makes 0, 1 and 2 harmless so that no pipe gets their numbers.
 void keep_only(const Mapped& plan) {
   auto* keep = reinterpret_cast<const int32_t*>(plan.base + plan.head->inherited);
   for (int i = 0; i < 3; ++i) syscall(__NR_dup3, plan.head->null_fd, i, 0);
@@ -407,7 +407,6 @@ int supervise(int argc, char** argv) {
   }
   close_output(arguments);
   syscall(__NR_munmap, base, size);
-  sys_close(plan_fd);
   g.control.report_started(g.task_pid, g.task_pidfd);
   run_until_ended();
   for (LogFile& log : g.logs) log.close();
