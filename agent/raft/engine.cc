@@ -73,6 +73,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineSettings& settings, c
   writer.put_u64(saved.snapshot.index);
   writer.put_u64(saved.snapshot.term);
   writer.put_conf(saved.snapshot.conf);
+  writer.put_u8(saved.snapshot_exists ? 1 : 0);
   writer.put_entries(saved.entries);
   SteppeRaftCore* core = nullptr;
   STEPPE_TRY_VOID(check(steppe_raft_new(&raw, writer.bytes().data(), writer.bytes().size(), &core), "start"));
@@ -202,7 +203,8 @@ EngineStatus Engine::status() const {
           .uncommitted_bytes = raw.uncommitted_bytes,
           .role = static_cast<Role>(raw.role),
           .committed_in_term = raw.committed_in_term != 0,
-          .voter = raw.voter != 0};
+          .voter = raw.voter != 0,
+          .snapshot_wanted = raw.snapshot_wanted != 0};
 }
 
 ConfState Engine::conf_state() const {

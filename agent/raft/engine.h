@@ -75,6 +75,7 @@ struct EngineStatus {
   Role role = Role::kFollower;
   bool committed_in_term = false;  // a leader that may answer reads
   bool voter = false;
+  bool snapshot_wanted = false;  // a follower needs a newer snapshot than the last snapshot_taken()
 };
 
 struct PeerProgress {

@@ -28,7 +28,7 @@ struct SteppeRaftSettings {
 struct SteppeRaftStatus {
   uint64_t id, term, vote, commit, applied, persisted, first_index, last_index, last_term, leader, transferee,
       election_timeout, uncommitted_bytes;
-  uint8_t role, committed_in_term, voter;
+  uint8_t role, committed_in_term, voter, snapshot_wanted;
 };
 
 struct SteppeRaftBytes {

@@ -206,11 +206,15 @@ io::Task<Result<DiskLog::Opened>> DiskLog::open(io::Directory& directory, Settin
                                                 "lost. Join it anew with an empty data directory", snapshot.index));
   }
   log->boot_ = replay.any ? replay.boot : std::move(boot);
-  if (snapshot.index == 0) snapshot.conf = log->boot_;
+  const bool founded = !log->boot_.voters.empty();
+  const bool snapshot_exists = snapshot.index != 0;
+  if (!snapshot_exists && founded) snapshot = {kFoundingIndex, kFoundingTerm, log->boot_};
+  if (!replay.any && founded) replay.base = snapshot;
   log->last_index_ = replay.last_index();  // as the segments say; a snapshot may say otherwise below
   log->last_term_ = replay.last_term();
   Saved saved;
   STEPPE_CO_TRY(saved, reconcile(replay.base, replay.hard, std::move(replay.entries), snapshot));
+  saved.snapshot_exists = snapshot_exists;
   log->adopt(saved);
   if (replay.unused != 0) remnants.push_back(replay.unused);
   STEPPE_CO_TRY_VOID(co_await log->clean_up(remnants));

@@ -62,7 +62,8 @@ class DiskLog final : public LogStore {
 
   // Reads the log. `snapshot`: the newest durable snapshot (index 0: none). A write that a crash cut is
   // dropped; a changed or missing part is kCorrupt and alters nothing. `boot`: the founding members of
-  // an empty log, ignored by any other; empty = this server waits to be added by others.
+  // an empty log, which then begins after kFoundingIndex; ignored by any other log; empty = this server
+  // waits to be added by others.
   static io::Task<Result<Opened>> open(io::Directory& directory, Settings settings, SnapshotPoint snapshot, ConfState boot);
 
   io::Task<Result<>> write(LogBatch& batch) override;

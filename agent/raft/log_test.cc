@@ -31,11 +31,12 @@ struct Bench {
     directory = disk.mount();
     DiskLog::Settings settings{.segment = {kSegment}, .max_entry = {8192}};
     settings.seal = seal;
-    return run(DiskLog::open(*directory, settings, std::move(snapshot), kBoot));
+    return run(DiskLog::open(*directory, settings, std::move(snapshot), boot));
   }
   Result<> write(LogStore& log, LogBatch batch) { return run(log.write(batch)); }
 
   SealFn seal = &position_seal;
+  ConfState boot;  // empty: a member that joins, whose log begins with entry 1
   SeededRng rng;
   sim::SimLoop loop;
   sim::SimDisk disk;
@@ -63,13 +64,24 @@ std::vector<Entry> fill(Bench& bench, LogStore& log, size_t size = 700) {
   return all;
 }
 
-TEST(DiskLog, EmptyStartsWithTheFoundingMembers) {
+TEST(DiskLog, AGroupIsFoundedAsIfByASnapshot) {
   Bench bench(1);
-  auto opened = bench.open();
+  bench.boot = kBoot;
+  const SnapshotPoint founding{kFoundingIndex, kFoundingTerm, kBoot};
+  for (int life = 0; life < 3; ++life) {
+    auto opened = bench.open();
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    EXPECT_EQ(opened->saved.snapshot, founding);
+    EXPECT_FALSE(opened->saved.snapshot_exists);
+    EXPECT_EQ(opened->saved.entries.size(), static_cast<size_t>(life));
+    EXPECT_FALSE(opened->torn);
+    ASSERT_TRUE(bench.write(*opened->log, batch_of({entry(2 + static_cast<Index>(life), 2, "x")}, HardState{2, 1, 1})).ok());
+    bench.boot = {};  // remembered, whatever the settings say later
+  }
+  Bench joiner(1);
+  auto opened = joiner.open();
   ASSERT_TRUE(opened.ok()) << opened.error().message();
-  EXPECT_EQ(opened->saved.snapshot.conf, kBoot);
-  EXPECT_TRUE(opened->saved.entries.empty());
-  EXPECT_FALSE(opened->torn);
+  EXPECT_EQ(opened->saved.snapshot, SnapshotPoint{});
 }
 
 TEST(DiskLog, GivesBackWhatWasWritten) {
@@ -81,7 +93,6 @@ TEST(DiskLog, GivesBackWhatWasWritten) {
   ASSERT_TRUE(again.ok()) << again.error().message();
   EXPECT_EQ(again->saved.entries, all);
   EXPECT_EQ(again->saved.hard, (HardState{3, 2, 45}));
-  EXPECT_EQ(again->saved.snapshot.conf, kBoot);
 }
 
 TEST(DiskLog, OneSyncPerBatch) {

@@ -1,5 +1,6 @@
 #include "agent/raft/node.h"
 
+#include <algorithm>
 #include <format>
 
 #include "agent/raft/node_transfer.h"
@@ -16,6 +17,12 @@ const char* role_name(Role role) {
     case Role::kPreCandidate: return "pre-candidate";
   }
   return "unknown";
+}
+
+std::string id_list(const std::vector<PeerId>& ids) {
+  std::string out;
+  for (const PeerId id : ids) out += std::format("{}{}", out.empty() ? "" : " ", id);
+  return out;
 }
 
 constexpr Duration kSpaceRetry = std::chrono::seconds(1);
@@ -46,6 +53,8 @@ io::Task<Result<>> Node::start() {
   STEPPE_CO_TRY_VOID(co_await remove_unfinished_snapshots(parts_.directory));
   STEPPE_CO_TRY_VOID(co_await remove_old_snapshots(parts_.directory, point.index));
   if (point.index != 0) STEPPE_CO_TRY_VOID(co_await restore_newest(point));
+  applied_ = opened->saved.snapshot.index;
+  applied_term_ = opened->saved.snapshot.term;
   const EngineSettings engine_settings{.id = settings_.id,
                                        .election_ticks = settings_.election_ticks,
                                        .heartbeat_ticks = settings_.heartbeat_ticks,
@@ -128,6 +137,13 @@ io::Task<Result<>> Node::handle(Ready ready) {
     (void)co_await remove_old_snapshots(parts_.directory, snapshot->index);
   }
   send(std::move(ready.messages_after_persist));
+  // A member must not wake up with older members than those it acted with.
+  const bool changes_members = std::ranges::any_of(ready.committed, [](const Entry& entry) { return entry.type != EntryType::kNormal; });
+  if (changes_members && unwritten_hard_) {
+    LogBatch batch;
+    batch.hard = unwritten_hard_;
+    STEPPE_CO_TRY_VOID(co_await write_log(std::move(batch)));
+  }
   STEPPE_CO_TRY_VOID(apply(std::move(ready.committed)));
   for (const auto& read : ready.reads) {
     const auto found = reads_.find(read.context.size() == 8 ? load_le<uint64_t>(read.context.data()) : 0);
@@ -135,7 +151,8 @@ io::Task<Result<>> Node::handle(Ready ready) {
   }
   note_state();
   resolve_applied();
-  const bool due = applied_ - snapshot_index_ >= settings_.snapshot_entries || bytes_since_snapshot_ >= settings_.snapshot_bytes.count;
+  const bool due = applied_ - snapshot_index_ >= settings_.snapshot_entries || bytes_since_snapshot_ >= settings_.snapshot_bytes.count ||
+                   engine_->status().snapshot_wanted;
   if (due && !snapshotting_) scope_.spawn(snapshot_in_background());
   if (!preparing_) {
     preparing_ = true;
@@ -155,6 +172,10 @@ io::Task<Result<>> Node::persist(Ready& ready) {
   for (const Entry& entry : ready.entries) bytes_since_snapshot_ += entry.data.size() + kRecordHeaderSize;
   batch.entries = std::move(ready.entries);
   batch.hard = unwritten_hard_;
+  co_return co_await write_log(std::move(batch));
+}
+
+io::Task<Result<>> Node::write_log(LogBatch batch) {
   while (!batch.empty()) {
     const Result<> written = co_await log_->write(batch);
     if (written.ok()) break;
@@ -184,7 +205,11 @@ Result<> Node::apply(std::vector<Entry> committed) {
     }
     flush();
     const auto conf = engine_->apply_conf_entry(entry);
-    if (!conf.ok()) parts_.logger.warn("a committed membership change does not apply", {{"index", entry.index}, {"error", conf.error()}});
+    if (conf.ok()) {
+      parts_.logger.info("raft members", {{"index", entry.index}, {"voters", id_list(conf->voters)}, {"outgoing", id_list(conf->voters_outgoing)}, {"learners", id_list(conf->learners)}});
+    } else {
+      parts_.logger.warn("a committed membership change does not apply", {{"index", entry.index}, {"error", conf.error()}});
+    }
   }
   flush();
   applied_ = last;
@@ -355,6 +380,7 @@ NodeMetrics Node::metrics() const {
   if (!engine_) return metrics;
   metrics.engine = engine_->status();
   metrics.log = log_->counters();
+  if (metrics.engine.role == Role::kLeader) metrics.peers = engine_->progress();
   metrics.applied = applied_;
   metrics.snapshot = snapshot_index_;
   metrics.pending = pending_.size();

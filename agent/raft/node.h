@@ -56,6 +56,7 @@ struct Leadership {
 struct NodeMetrics {
   EngineStatus engine;
   LogStore::Counters log;
+  std::vector<PeerProgress> peers;  // of a leader
   Index applied = 0;
   Index snapshot = 0;
   uint64_t pending = 0;
@@ -134,6 +135,7 @@ class Node {
   io::Task<void> tick_loop();
   io::Task<Result<>> handle(Ready ready);
   io::Task<Result<>> persist(Ready& ready);
+  io::Task<Result<>> write_log(LogBatch batch);
   io::Task<Result<>> install(SnapshotPoint point);
   io::Task<Result<>> restore_newest(const SnapshotPoint& point);
   Result<> apply(std::vector<Entry> committed);

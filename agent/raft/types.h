@@ -57,7 +57,15 @@ struct Saved {
   HardState hard;
   SnapshotPoint snapshot;
   std::vector<Entry> entries;
+  // False: `snapshot` is only the point at which the group was founded (kFoundingIndex); there is no
+  // content to send to anybody.
+  bool snapshot_exists = true;
 };
+
+// A group is founded as if by a snapshot of nothing at this point: the founding members stand in no log
+// entry, so whoever is added later must begin with a snapshot, which names them.
+inline constexpr Index kFoundingIndex = 1;
+inline constexpr Term kFoundingTerm = 1;
 
 // Changes of the member set (raft thesis, chapter 4). One change is applied at once; several, or
 // kJointExplicit, go through a joint configuration; an empty list leaves it.

@@ -48,7 +48,7 @@ void require(bool condition) {
 // Whatever opens is a log that takes a write and gives back both after another start.
 void open_and_extend(World& world, const SnapshotPoint& point, SealFn seal) {
   const DiskLog::Settings settings{.segment = {8192}, .max_entry = {4096}, .seal = seal};
-  auto opened = world.run(DiskLog::open(*world.directory, settings, point, {.voters = {1}}));
+  auto opened = world.run(DiskLog::open(*world.directory, settings, point, {}));
   if (!opened.ok()) return;
   const Saved& saved = opened->saved;
   Index last = saved.snapshot.index;
@@ -60,7 +60,7 @@ void open_and_extend(World& world, const SnapshotPoint& point, SealFn seal) {
   batch.entries.push_back({last + 1, term, EntryType::kNormal, "more"});
   batch.hard = HardState{term, 1, saved.hard.commit};
   require(world.run(opened->log->write(batch)).ok());
-  auto again = world.run(DiskLog::open(*world.directory, settings, point, {.voters = {1}}));
+  auto again = world.run(DiskLog::open(*world.directory, settings, point, {}));
   if (!again.ok()) std::abort();
   require(again->saved.entries.size() == saved.entries.size() + 1 && again->saved.entries.back().data == "more");
   require(again->saved.hard.term == term);

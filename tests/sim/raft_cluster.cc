@@ -1,6 +1,7 @@
 #include "tests/sim/raft_cluster.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <format>
 
 #include "agent/raft/wire.h"
@@ -68,6 +69,11 @@ namespace {
 
 class Cluster;
 
+class TraceSink final : public log::Sink {
+ public:
+  void write(const log::Record& record) override { std::fputs(log::render(record).c_str(), stderr); }
+};
+
 struct Member final : raft::Transport {
   Member(Cluster& cluster, PeerId id, SimLoop& loop, Rng& rng) : cluster(cluster), id(id), disk(loop, rng) {}
   void send(PeerId to, std::string bytes) override;
@@ -115,13 +121,18 @@ class Cluster {
   void crash(Member& member);
   io::Task<void> bury(Corpse& corpse);
   io::Task<void> client(uint64_t number);
+  io::Task<void> churn();
+  Member* leader();
   io::Task<void> write_once(Member& member, uint64_t number);
   io::Task<void> read_once(Member& member);
   io::Task<void> nemesis();
   void one_fault();
   void flip_old_bit(Member& member);
   void heal();
-  bool converged() const;
+  bool converged();
+  std::string describe() const;
+  std::set<PeerId> final_members();
+  io::Task<void> leave_joint(raft::Node& node);
   void check_end();
   Member& pick() { return *members_[rng_.below(members_.size())]; }
   raft::NodeSettings settings(PeerId id) const;
@@ -162,6 +173,7 @@ void Cluster::observe(const Member& member, const raft::Entry& entry) {
   const uint32_t hash = crc32c(as_bytes(entry.data));
   note(member.id << 32 | entry.index, hash);
   const auto [known, fresh] = history_.emplace(entry.index, hash);
+  if (options_.trace) std::fprintf(stderr, "member %d applies %d of term %d\n", static_cast<int>(member.id), static_cast<int>(entry.index), static_cast<int>(entry.term));
   if (!fresh && known->second != hash) violate(std::format("two histories: member {} applied another entry {}", member.id, entry.index));
 }
 
@@ -176,7 +188,10 @@ void Cluster::lead(const Member& member, const raft::Leadership& leadership) {
 raft::NodeSettings Cluster::settings(PeerId id) const {
   raft::NodeSettings settings;
   settings.id = id;
-  for (const auto& member : members_) settings.boot.push_back(member->id);
+  const size_t founders = options_.founders == 0 ? members_.size() : options_.founders;
+  if (id <= founders) {
+    for (PeerId founder = 1; founder <= founders; ++founder) settings.boot.push_back(founder);
+  }
   settings.tick = std::chrono::milliseconds(20);
   settings.segment = {16 << 10};
   settings.max_entry = {8 << 10};
@@ -194,6 +209,7 @@ io::Task<void> Cluster::start_member(Member& member) {
   member.directory = member.disk.mount();
   member.machine = std::make_unique<LedgerMachine>([this, &member](const raft::Entry& entry) { observe(member, entry); });
   raft::Node::Parts parts{.loop = loop_, .rng = rng_, .directory = *member.directory, .transport = member, .machine = *member.machine};
+  if (options_.trace) parts.logger = log::Logger(std::make_shared<TraceSink>(), &loop_, log::Level::kDebug).with({{"member", member.id}});
   parts.on_leadership = [this, &member](const raft::Leadership& leadership) { lead(member, leadership); };
   parts.wrap_log = [this, &member](std::unique_ptr<raft::LogStore> log) {
     LedgerMachine* machine = member.machine.get();
@@ -224,6 +240,7 @@ void Cluster::crash(Member& member) {
     member.up = false;
     member.disk.crash();
     note(member.id, 0xdead);
+    if (options_.trace) std::fprintf(stderr, "%lld: power cut of member %d\n", static_cast<long long>(loop_.now().ns), static_cast<int>(member.id));
   }
   if (member.starting || !member.node) return;  // start_member() buries it
   graveyard_.push_back({std::move(member.node), std::move(member.machine), std::move(member.directory)});
@@ -269,6 +286,38 @@ io::Task<void> Cluster::client(uint64_t number) {
     if (!target->up || target->starting) continue;
     if (rng_.chance(1, 10)) co_await read_once(*target);
     else co_await write_once(*target, number);
+  }
+}
+
+Member* Cluster::leader() {
+  for (const auto& member : members_) {
+    if (member->up && !member->starting && member->node->leadership().established) return member.get();
+  }
+  return nullptr;
+}
+
+// Adds, demotes and removes members, one or two at a time; at least two voters stay.
+io::Task<void> Cluster::churn() {
+  while (storm_) {
+    (void)co_await io::sleep_for(loop_, std::chrono::milliseconds(100 + rng_.below(700)), {});
+    Member* target = leader();
+    if (!storm_ || target == nullptr) continue;
+    const raft::ConfState now = target->node->members();
+    raft::ConfChange change;
+    if (now.voters_outgoing.empty()) {
+      for (uint64_t count = 1 + rng_.below(2); count > 0; --count) {
+        const auto type = static_cast<raft::ChangeType>(now.voters.size() < 3 ? 0 : rng_.below(3));
+        change.changes.push_back({type, 1 + rng_.below(members_.size())});
+      }
+      const auto leaves = std::ranges::count_if(change.changes, [](const auto& single) { return single.type != raft::ChangeType::kAddVoter; });
+      if (now.voters.size() < 2 + static_cast<size_t>(leaves)) continue;
+      if (change.changes.size() == 2 && change.changes[0].peer == change.changes[1].peer) change.changes.pop_back();
+      if (rng_.chance(1, 3)) change.transition = raft::Transition::kJointExplicit;
+    }
+    const uint64_t life = target->life;
+    raft::Node& node = *target->node;
+    const auto done = co_await node.change_members(std::move(change), io::Deadline::in(loop_, std::chrono::milliseconds(600)));
+    if (done.ok() && target->life == life) ++report_.member_changes;
   }
 }
 
@@ -330,7 +379,7 @@ io::Task<void> Cluster::nemesis() {
     for (const auto& member : members_) {
       if (member->up && !member->starting && member->node->failed()) crash(*member);
       if (member->up || member->starting || !rng_.chance(1, 2)) continue;
-      if (!flipped && options_.members >= 3 && rng_.chance(1, 60)) {
+      if (!flipped && options_.members >= 3 && options_.founders == 0 && rng_.chance(1, 60)) {
         flip_old_bit(*member);
         flipped = member->damaged;
       }
@@ -350,31 +399,72 @@ void Cluster::heal() {
   }
 }
 
-bool Cluster::converged() const {
-  Index most = history_.empty() ? 0 : history_.rbegin()->first;
-  bool led = false;
-  for (const auto& member : members_) {
-    if (member->damaged && !member->up) continue;
-    if (!member->up || member->starting || member->machine->last() < most) return false;
-    led |= member->node->leadership().established;
+// The members that count at the end: those of the leader's configuration. A joint one is left first.
+std::set<PeerId> Cluster::final_members() {
+  Member* first = leader();
+  if (first == nullptr) return {};
+  const raft::ConfState conf = first->node->members();
+  if (!conf.voters_outgoing.empty()) return {};
+  std::set<PeerId> ids(conf.voters.begin(), conf.voters.end());
+  ids.insert(conf.learners.begin(), conf.learners.end());
+  return ids;
+}
+
+io::Task<void> Cluster::leave_joint(raft::Node& node) {
+  (void)co_await node.change_members({}, io::Deadline::in(loop_, std::chrono::milliseconds(250)));
+}
+
+bool Cluster::converged() {
+  const Index most = history_.empty() ? 0 : history_.rbegin()->first;
+  const std::set<PeerId> counted = final_members();
+  for (const PeerId id : counted) {
+    const Member& member = *members_[id - 1];
+    if (member.damaged && !member.up) continue;
+    if (!member.up || member.starting || member.machine->last() < most) return false;
   }
-  return led;
+  return !counted.empty();
 }
 
 void Cluster::check_end() {
   std::optional<uint32_t> hash;
+  const std::set<PeerId> counted = final_members();
   for (const auto& member : members_) {
     if (!member->up || member->starting) continue;
     if (!member->machine->violation().empty()) violate(std::format("member {}: {}", member->id, member->machine->violation()));
+    const raft::NodeMetrics metrics = member->node->metrics();
+    report_.snapshots += metrics.snapshots_taken;
+    report_.installs += metrics.snapshots_installed;
+    if (!counted.contains(member->id)) continue;
     for (const uint64_t id : acknowledged_) {
       if (!member->machine->seen().contains(id)) violate(std::format("member {} lost the acknowledged write {}", member->id, id));
     }
     if (hash && *hash != member->machine->hash()) violate(std::format("member {} ends with another hash", member->id));
     hash = member->machine->hash();
-    const raft::NodeMetrics metrics = member->node->metrics();
-    report_.snapshots += metrics.snapshots_taken;
-    report_.installs += metrics.snapshots_installed;
   }
+}
+
+// One line a member, for the report of a violation.
+std::string Cluster::describe() const {
+  std::string out;
+  const auto list = [](const std::vector<PeerId>& ids) {
+    std::string text;
+    for (const PeerId id : ids) text += std::format(" {}", id);
+    return text;
+  };
+  for (const auto& member : members_) {
+    out += std::format("\n  member {}: {}", member->id, member->starting ? "starting" : member->up ? "up" : "off");
+    if (!member->up || member->starting) continue;
+    const raft::EngineStatus now = member->node->metrics().engine;
+    const raft::ConfState conf = member->node->members();
+    out += std::format(", role {}, term {}, leader {}, last {}, commit {}, applied {}, voters{} / outgoing{} / learners{}", static_cast<int>(now.role),
+                       now.term, now.leader, now.last_index, now.commit, now.applied, list(conf.voters), list(conf.voters_outgoing), list(conf.learners));
+    if (now.role != raft::Role::kLeader) continue;
+    for (const auto& peer : member->node->metrics().peers) {
+      out += std::format("\n    peer {}: state {} match {} next {} paused {} pending snapshot {}", peer.peer, static_cast<int>(peer.state), peer.match, peer.next,
+                         peer.paused, peer.pending_snapshot);
+    }
+  }
+  return out;
 }
 
 ClusterReport Cluster::run() {
@@ -387,6 +477,7 @@ ClusterReport Cluster::run() {
   }
   for (int i = 0; i < options_.clients; ++i) scope_.spawn(client(static_cast<uint64_t>(i)));
   scope_.spawn(nemesis());
+  if (options_.founders != 0) scope_.spawn(churn());
   const MonoTime end = loop_.now() + options_.length;
   loop_.run_until([&] { return loop_.now() >= end || !report_.violation.empty(); }, options_.length * 2);
   heal();
@@ -398,9 +489,11 @@ ClusterReport Cluster::run() {
       member->starting = true;
       scope_.spawn(start_member(*member));
     }
+    Member* first = leader();
+    if (first != nullptr && !first->node->members().voters_outgoing.empty()) scope_.spawn(leave_joint(*first->node));
     loop_.run_for(std::chrono::milliseconds(300));
   }
-  if (report_.violation.empty() && !converged()) violate("no agreement a minute after all faults ended");
+  if (report_.violation.empty() && !converged()) violate("no agreement a minute after all faults ended" + describe());
   check_end();
   for (const auto& member : members_) {
     loop_.run_until([&] { return !member->starting; }, std::chrono::minutes(1));

@@ -42,9 +42,11 @@ class LedgerMachine final : public raft::StateMachine {
 struct ClusterOptions {
   uint64_t seed = 1;
   size_t members = 3;
+  size_t founders = 0;  // how many of them found the group (0: all); the others are added and removed while it runs
   Mutant mutant = Mutant::kNone;
   Duration length = std::chrono::seconds(12);
   int clients = 3;
+  bool trace = false;  // the members' logs and the faults to standard error
 };
 
 struct ClusterReport {
@@ -58,6 +60,7 @@ struct ClusterReport {
   uint64_t elections = 0;
   uint64_t reads = 0;
   uint64_t disk_full = 0;
+  uint64_t member_changes = 0;
 };
 
 // A few members with their disks and a network, clients that write and read, and a nemesis: power cuts

@@ -21,13 +21,13 @@ std::string replay(uint64_t seed) {
   return "replay: STEPPE_SIM_SEED=" + std::to_string(seed) + " bin/tests_sim_test --gtest_filter='RaftCluster.SeedsHold'";
 }
 
-// STEPPE_SIM_SEEDS: how many seeds (200); STEPPE_SIM_SEED: this one only.
+// STEPPE_SIM_SEEDS: how many seeds (200); STEPPE_SIM_SEED: this one only; STEPPE_SIM_TRACE: say what happens.
 TEST(RaftCluster, SeedsHold) {
   const uint64_t only = number_from("STEPPE_SIM_SEED", 0);
   const uint64_t seeds = number_from("STEPPE_SIM_SEEDS", 200);
   ClusterReport total;
   for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : seeds); ++seed) {
-    const ClusterReport report = run_cluster({.seed = seed, .members = seed % 5 == 0 ? size_t{1} : size_t{3}});
+    const ClusterReport report = run_cluster({.seed = seed, .members = seed % 5 == 0 ? size_t{1} : size_t{3}, .trace = std::getenv("STEPPE_SIM_TRACE") != nullptr});
     ASSERT_EQ(report.violation, "") << "seed " << seed << "; " << replay(seed);
     total.acknowledged += report.acknowledged;
     total.crashes += report.crashes;
@@ -49,6 +49,23 @@ TEST(RaftCluster, SeedsHold) {
     EXPECT_GT(total.installs, 10u);
     EXPECT_GT(total.reads, seeds);
   }
+}
+
+// STEPPE_SIM_SEEDS: a fifth of them here.
+TEST(RaftCluster, SeedsHoldWhileMembersComeAndGo) {
+  const uint64_t only = number_from("STEPPE_SIM_SEED", 0);
+  const uint64_t seeds = number_from("STEPPE_SIM_SEEDS", 200) / 5;
+  uint64_t changes = 0;
+  uint64_t acknowledged = 0;
+  for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : seeds); ++seed) {
+    const ClusterReport report = run_cluster({.seed = seed, .members = 5, .founders = 3, .trace = std::getenv("STEPPE_SIM_TRACE") != nullptr});
+    ASSERT_EQ(report.violation, "") << "seed " << seed << "; replay: STEPPE_SIM_SEED=" << seed
+                                    << " bin/tests_sim_test --gtest_filter='RaftCluster.SeedsHoldWhileMembersComeAndGo'";
+    changes += report.member_changes;
+    acknowledged += report.acknowledged;
+  }
+  std::cout << "seeds " << (only != 0 ? 1 : seeds) << ", acknowledged writes " << acknowledged << ", lost 0, membership changes " << changes << "\n";
+  if (only == 0) EXPECT_GT(changes, seeds);
 }
 
 TEST(RaftCluster, ASeedReplaysToTheSameTrace) {

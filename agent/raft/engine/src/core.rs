@@ -38,6 +38,7 @@ struct Saved {
     conf_state: ConfState,
     index: u64,
     term: u64,
+    snapshot_exists: bool,
     entries: Vec<Entry>,
 }
 
@@ -49,8 +50,9 @@ fn read_saved(bytes: &[u8]) -> Option<Saved> {
     hard_state.commit = reader.u64()?;
     let (index, term) = (reader.u64()?, reader.u64()?);
     let conf_state = reader.conf_state()?;
+    let snapshot_exists = reader.u8()? != 0;
     let entries = reader.entries()?;
-    reader.done().then_some(Saved { hard_state, conf_state, index, term, entries })
+    reader.done().then_some(Saved { hard_state, conf_state, index, term, snapshot_exists, entries })
 }
 
 /// Everything that the crate would end the process over.
@@ -96,7 +98,10 @@ impl Core {
             ..Config::default()
         };
         config.validate().map_err(code_of)?;
-        let mirror = Mirror::new(saved.hard_state, saved.conf_state, saved.index, saved.term, saved.entries);
+        let mut mirror = Mirror::new(saved.hard_state, saved.conf_state, saved.index, saved.term, saved.entries);
+        if !saved.snapshot_exists {
+            mirror.forget_snapshot();
+        }
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&config, mirror, &logger).map_err(code_of)?;
         let mut core = Core { node, timeout: settings.election_ticks as usize, ready_open: 0 };
@@ -385,6 +390,7 @@ impl Core {
             role: role_of(raft.state),
             committed_in_term: raft.commit_to_current_term() as u8,
             voter: raft.promotable() as u8,
+            snapshot_wanted: self.node.store().snapshot_wanted.get() as u8,
         }
     }
 

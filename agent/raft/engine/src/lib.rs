@@ -61,6 +61,7 @@ pub struct Status {
     pub role: u8,
     pub committed_in_term: u8,
     pub voter: u8,
+    pub snapshot_wanted: u8,
 }
 
 /// Bytes made here; steppe_raft_free_bytes() gives them back.

@@ -1,6 +1,7 @@
 //! What the engine may read of the log: the tail since the newest snapshot, in memory. The shell owns
 //! the durable log; the mirror follows what a Ready told the shell to write.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
@@ -17,6 +18,8 @@ pub struct Mirror {
     snapshot_index: u64,
     snapshot_term: u64,
     snapshot_conf: ConfState,
+    /// A follower needs a snapshot that we do not have: the shell is to take one.
+    pub snapshot_wanted: Cell<bool>,
 }
 
 impl Mirror {
@@ -31,7 +34,14 @@ impl Mirror {
             entries: entries.into(),
             snapshot_index: index,
             snapshot_term: term,
+            snapshot_wanted: Cell::new(false),
         }
+    }
+
+    /// The log's base stands, but there is no content to send.
+    pub fn forget_snapshot(&mut self) {
+        self.snapshot_index = 0;
+        self.snapshot_term = 0;
     }
 
     fn last(&self) -> u64 {
@@ -76,6 +86,7 @@ impl Mirror {
         self.snapshot_index = index;
         self.snapshot_term = term;
         self.snapshot_conf = conf_state;
+        self.snapshot_wanted.set(false);
         true
     }
 
@@ -137,8 +148,13 @@ impl Storage for Mirror {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> Result<Snapshot> {
-        if self.snapshot_index == 0 || self.snapshot_index < request_index {
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
+        // A follower ignores a snapshot that does not know it as a member: one that was added after our
+        // newest would be sent it for ever.
+        let conf = &self.snapshot_conf;
+        let knows = conf.voters.contains(&to) || conf.learners.contains(&to) || conf.voters_outgoing.contains(&to);
+        if self.snapshot_index == 0 || self.snapshot_index < request_index || !knows {
+            self.snapshot_wanted.set(true);
             return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
         let mut snapshot = Snapshot::default();
