@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <optional>
 
+#include "agent/raft/engine.h"
 #include "agent/raft/snapshot.h"
 #include "init/base/rng.h"
 #include "init/io/scope.h"
@@ -29,12 +32,13 @@ struct Bench {
   }
   Result<DiskLog::Opened> open(SnapshotPoint snapshot = {}) {
     directory = disk.mount();
-    DiskLog::Settings settings{.segment = {kSegment}, .max_entry = {8192}};
+    DiskLog::Settings settings{.segment = {segment}, .max_entry = {segment == kSegment ? 8192u : 0u}};
     settings.seal = seal;
     return run(DiskLog::open(*directory, settings, std::move(snapshot), boot));
   }
   Result<> write(LogStore& log, LogBatch batch) { return run(log.write(batch)); }
 
+  uint64_t segment = kSegment;
   SealFn seal = &position_seal;
   ConfState boot;  // empty: a member that joins, whose log begins with entry 1
   SeededRng rng;
@@ -274,6 +278,56 @@ TEST(DiskLog, EveryCutLengthIsHarmlessOrRefused) {
       EXPECT_NE(judge(hurt, all), Verdict::kSilentLoss) << name << " cut at " << size;
     }
   }
+}
+
+// What version 1 wrote, as committed with it: later versions must read it. STEPPE_WRITE_FIXTURES makes it anew.
+constexpr const char* kFixtures[][2] = {{"tests/data/raft/log-v1.seg", "log-0000000000000001.seg"},
+                                        {"tests/data/raft/snapshot-v1", "snap-0000000000000003-0000000000000002"}};
+
+void write_fixtures() {
+  Bench bench(21);
+  bench.boot = kBoot;
+  bench.segment = kMinSegmentSize;
+  auto opened = bench.open();
+  ASSERT_TRUE(bench.write(*opened->log, batch_of({entry(2, 2, ""), entry(3, 2, "first")}, HardState{2, 1, 1})).ok());
+  ASSERT_TRUE(bench.write(*opened->log, batch_of({entry(4, 2, "lost"), entry(5, 2, "too")}, HardState{2, 1, 3})).ok());
+  Entry change = entry(4, 3, std::string("\x12\x04\x08\x02\x10\x04", 6));  // ConfChangeV2 {add learner 4}
+  change.type = EntryType::kConfChangeV2;
+  ASSERT_TRUE(bench.write(*opened->log, batch_of({change}, HardState{3, 2, 3})).ok());
+  ASSERT_TRUE(bench.run(opened->log->close()).ok());
+  auto writer = bench.run(SnapshotWriter::create(*bench.directory, "snapshot.part", {3, 2, kBoot}));
+  ASSERT_TRUE(bench.run((*writer)->write("state up to entry 3")).ok());
+  ASSERT_TRUE(bench.run((*writer)->finish()).ok());
+  for (const auto& [path, name] : kFixtures) std::ofstream(path, std::ios::binary) << bench.disk.files().at(name)->content;
+}
+
+TEST(DiskLog, ReadsWhatVersionOneWrote) {
+  if (std::getenv("STEPPE_WRITE_FIXTURES") != nullptr) write_fixtures();
+  Bench bench(22);
+  for (const auto& [path, name] : kFixtures) {
+    std::ifstream file(path, std::ios::binary);
+    ASSERT_TRUE(file) << path << ": run from the top of the source tree";
+    auto inode = std::make_shared<sim::SimInode>();
+    inode->content.assign(std::istreambuf_iterator<char>(file), {});
+    inode->durable = inode->content;
+    bench.disk.files()[name] = inode;
+  }
+  bench.segment = kMinSegmentSize;
+  bench.directory = bench.disk.mount();
+  const auto point = bench.run(find_newest_snapshot(*bench.directory));
+  ASSERT_TRUE(point.ok()) << point.error().message();
+  EXPECT_EQ(*point, (SnapshotPoint{3, 2, kBoot}));
+  auto reader = bench.run(SnapshotReader::open(*bench.directory, kFixtures[1][1]));
+  EXPECT_EQ(bench.run((*reader)->next()).value_or(""), "state up to entry 3");
+  auto opened = bench.open(*point);
+  ASSERT_TRUE(opened.ok()) << opened.error().message();
+  ASSERT_EQ(opened->saved.entries.size(), 1u);
+  EXPECT_EQ(opened->saved.entries[0].term, 3u);
+  const auto change = decode_conf_change(opened->saved.entries[0]);
+  ASSERT_TRUE(change.ok());
+  ASSERT_EQ(change->changes.size(), 1u);
+  EXPECT_EQ(change->changes[0].peer, 4u);
+  EXPECT_EQ(opened->saved.hard, (HardState{3, 2, 3}));
 }
 
 // A record that a disk wrote to another place of the same kind, or that a recycled file still holds.

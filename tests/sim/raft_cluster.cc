@@ -493,8 +493,9 @@ ClusterReport Cluster::run() {
     if (first != nullptr && !first->node->members().voters_outgoing.empty()) scope_.spawn(leave_joint(*first->node));
     loop_.run_for(std::chrono::milliseconds(300));
   }
-  if (report_.violation.empty() && !converged()) violate("no agreement a minute after all faults ended" + describe());
+  const bool agreed = converged();
   check_end();
+  if (!agreed) violate("no agreement a minute after all faults ended" + describe());
   for (const auto& member : members_) {
     loop_.run_until([&] { return !member->starting; }, std::chrono::minutes(1));
     if (member->node) {
