@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "agent/schema/plan.pb.h"
 #include "agent/state/snapshot.h"
 
@@ -13,5 +15,9 @@ namespace steppe::scheduler {
 // all_at_once one failing node empties the result. A deployment is left out when canaries were. Pure; O(allocs on touched nodes).
 // alloc_index stays 0: it is the index at which the result is committed.
 schema::PlanResult evaluate_plan(const state::Snapshot& snapshot, const schema::Plan& plan);
+
+// Why evaluate_plan() leaves this node's part out: "node is down", "cpu", "reserved port collision http=8080", ... Empty: it does
+// not. For the log line that an operator reads.
+std::string refusal_of(const state::Snapshot& snapshot, const schema::Plan& plan, const std::string& node_id);
 
 }  // namespace steppe::scheduler
