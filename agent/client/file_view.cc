@@ -179,10 +179,10 @@ io::Task<Result<>> stream_file(io::Loop& loop, const kernel::Beneath& alloc, std
   STEPPE_CO_TRY(kernel::Fd opened, co_await io::run_blocking(loop, std::move(work)));
   auto fd = std::make_shared<kernel::Fd>(std::move(opened));
   uint64_t offset = request.offset, left = request.limit;
-  if (request.origin == Origin::kEnd) {
-    STEPPE_CO_TRY(kernel::FileInfo info, kernel::stat_fd(*fd, path));
-    offset = info.size.count - std::min<uint64_t>(request.offset, info.size.count);
-  }
+  STEPPE_CO_TRY(kernel::FileInfo info, kernel::stat_fd(*fd, path));
+  // Past the end is the end; from there on, a shorter file was truncated.
+  offset = std::min<uint64_t>(request.offset, info.size.count);
+  if (request.origin == Origin::kEnd) offset = info.size.count - offset;
   Quiet quiet(loop);
   while (true) {
     bool over = writer_gone && writer_gone();

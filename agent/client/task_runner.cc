@@ -177,6 +177,9 @@ io::Task<TaskRunner::HookResult> TaskRunner::fetch_artifacts() {
     co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", directory.error().message()), true};
   }
   for (const schema::TaskArtifact& artifact : artifacts) {
+    if (artifact.chown()) {
+      co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", "artifact: chown is not supported yet"), false};
+    }
     TaskEnv env = environment();
     ArtifactFetcher::Request request;
     request.source = env.replace(artifact.getter_source());

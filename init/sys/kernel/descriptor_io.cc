@@ -1,5 +1,6 @@
 #include "init/sys/kernel/descriptor_io.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,12 @@ Result<size_t> write_now(int fd, ByteView bytes) {
     if (n >= 0) return static_cast<size_t>(n);
     if (errno != EINTR) return failure(errno, "write");
   }
+}
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno(errno, "make a pipe");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
 }  // namespace steppe::kernel

@@ -4,6 +4,7 @@
 
 #include "init/base/bytes.h"
 #include "init/base/result.h"
+#include "init/sys/kernel/fd.h"
 
 namespace steppe::kernel {
 
@@ -11,5 +12,11 @@ namespace steppe::kernel {
 // a read of 0 is the end. For pipes and terminals that somebody else made; files and sockets go through init/io.
 Result<size_t> read_now(int fd, ByteSpan into);
 Result<size_t> write_now(int fd, ByteView bytes);
+
+// A pipe, both ends close-on-exec.
+struct Pipe {
+  Fd read, write;
+};
+Result<Pipe> make_pipe();
 
 }  // namespace steppe::kernel

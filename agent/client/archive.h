@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "agent/client/byte_source.h"
+#include "init/base/bytes.h"
+#include "init/base/result.h"
+#include "init/sys/kernel/beneath.h"
+
+namespace steppe::client {
+
+struct ArchiveLimits {
+  Bytes bytes = Bytes::gib(100);  // of all files together, unpacked
+  uint64_t files = 4096;          // entries of every kind
+};
+
+// Where an archive's entries go. Paths are relative, without "." and "..".
+class ArchiveSink {
+ public:
+  virtual ~ArchiveSink() = default;
+  virtual Result<> directory(const std::string& path, uint32_t mode) = 0;
+  virtual Result<> begin_file(const std::string& path, uint32_t mode) = 0;
+  virtual Result<> data(ByteView bytes) = 0;
+  virtual Result<> end_file() = 0;
+  virtual Result<> symlink(const std::string& path, const std::string& target) = 0;
+  virtual Result<> hard_link(const std::string& path, const std::string& existing) = 0;
+};
+
+// Into a directory, by descriptor. Set-id bits are dropped; a hard link becomes a copy.
+class DirectorySink final : public ArchiveSink {
+ public:
+  explicit DirectorySink(const kernel::Beneath& into, Bytes copy_limit) : into_(into), copy_limit_(copy_limit) {}
+  Result<> directory(const std::string& path, uint32_t mode) override;
+  Result<> begin_file(const std::string& path, uint32_t mode) override;
+  Result<> data(ByteView bytes) override;
+  Result<> end_file() override;
+  Result<> symlink(const std::string& path, const std::string& target) override;
+  Result<> hard_link(const std::string& path, const std::string& existing) override;
+
+ private:
+  Result<> make_parents(const std::string& path);
+  const kernel::Beneath& into_;
+  Bytes copy_limit_;
+  kernel::Fd file_;
+};
+
+// tar: POSIX ustar and pax (path, linkpath, size), GNU long names and base-256 numbers. Regular files, directories,
+// symbolic and hard links. Refused with the entry's name: absolute names and names with "..", links whose target lies
+// outside, devices, FIFOs and sparse files (kDenied or kUnsupported); a cut or damaged archive (kCorrupt); more than the
+// limits allow (kExhausted). What was unpacked before the refusal is there: the caller removes it.
+Result<> unpack_tar(ByteSource& from, ArchiveSink& to, const ArchiveLimits& limits);
+
+// zip from a file with random access: stored and deflated entries, directories. No encryption, no zip64, no links.
+class RandomSource {
+ public:
+  virtual ~RandomSource() = default;
+  virtual uint64_t size() const = 0;
+  virtual Result<size_t> read_at(uint64_t offset, ByteSpan into) = 0;
+};
+Result<> unpack_zip(RandomSource& from, ArchiveSink& to, const ArchiveLimits& limits);
+
+// "a/./b//c/" -> "a/b/c"; kDenied for an absolute name or one with "..".
+Result<std::string> clean_entry_name(std::string_view name);
+// Whether the link `path` -> `target` stays inside, going by the names alone.
+bool link_stays_inside(std::string_view path, std::string_view target);
+
+}  // namespace steppe::client
