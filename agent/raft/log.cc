@@ -97,7 +97,7 @@ struct DiskLog::Replay {
         base = {record.index, record.term, {}};
         entries.clear();
         return {};
-      case RecordKind::kClose: return {};
+      case RecordKind::kDurable: return {};
     }
     return {};
   }
@@ -154,7 +154,7 @@ io::Task<Result<>> DiskLog::read_segments(DiskLog& log, Replay& replay) {
     }
     if (scan.records[0].kind != RecordKind::kHeader) co_return broken(number, "its first record is no header");
     replay.torn |= !end && scan.torn;
-    if (!end) log.end_ = scan.end;
+    if (!end) log.end_ = log.durable_end_ = scan.end;
     STEPPE_CO_TRY(const SegmentHeader header, SegmentHeader::decode(scan.records[0].payload));
     if (scans[i].first.size() < header.size) co_return broken(number, "it has been cut short");
     end = header.previous_end;
@@ -222,7 +222,7 @@ io::Task<Result<DiskLog::Opened>> DiskLog::open(io::Directory& directory, Settin
 }
 
 void DiskLog::put(Record record) {
-  record.batch = static_cast<uint32_t>(end_);
+  record.batch = static_cast<uint32_t>(durable_end_);
   append_record(pending_, segments_.back().number, end_ + pending_.size(), record, settings_.seal);
 }
 
@@ -268,10 +268,10 @@ io::Task<Result<>> DiskLog::roll() {
   STEPPE_CO_TRY_VOID(co_await file->sync());
   STEPPE_CO_TRY_VOID(co_await directory_.rename(spare, segment_name(number)));
   STEPPE_CO_TRY_VOID(co_await directory_.sync());
-  const SegmentHeader header{segments_.empty() ? 0 : end_, settings_.segment.count, hard_, boot_};
+  const SegmentHeader header{segments_.empty() ? 0 : durable_end_, settings_.segment.count, hard_, boot_};
   file_ = std::move(file);
   segments_.push_back({number, last_index_});
-  end_ = 0;
+  end_ = durable_end_ = 0;
   put({.kind = RecordKind::kHeader, .index = last_index_, .term = last_term_, .payload = header.encode()});
   ++counters_.segments;
   co_return {};
@@ -323,7 +323,8 @@ io::Task<Result<>> DiskLog::write(LogBatch& batch) {
     take_fitting(batch);
     STEPPE_CO_TRY_VOID((co_await file_->write_and_sync(end_, as_bytes(pending_))).wrap("write the raft log"));
     failed_ = false;
-    end_ += pending_.size();
+    durable_end_ = end_ += pending_.size();
+    marked_ = false;
     counters_.bytes += pending_.size();
     pending_.clear();
     ++counters_.syncs;
@@ -347,10 +348,22 @@ io::Task<Result<>> DiskLog::compact(Index index) {
   co_return {};
 }
 
+io::Task<Result<>> DiskLog::mark() {
+  if (failed_ || marked_ || !file_ || room() < kRecordHeaderSize) co_return {};
+  put({.kind = RecordKind::kDurable});
+  failed_ = true;  // until it is written
+  STEPPE_CO_TRY_VOID((co_await file_->write_at(end_, as_bytes(pending_))).wrap("mark the raft log"));
+  failed_ = false;
+  marked_ = true;
+  end_ += pending_.size();
+  pending_.clear();
+  co_return {};
+}
+
 io::Task<Result<>> DiskLog::close() {
   if (failed_ || !file_ || room() < kRecordHeaderSize) co_return {};
   failed_ = true;  // nothing may follow
-  put({.kind = RecordKind::kClose});
+  put({.kind = RecordKind::kDurable});
   const Result<> written = co_await file_->write_and_sync(end_, as_bytes(pending_));
   file_.reset();
   co_return written;

@@ -111,6 +111,11 @@ io::Task<void> Node::run() {
       if (!handled.ok() && !scope_.token().stop_requested()) fail(std::move(handled).error());
       continue;
     }
+    if (std::exchange(mark_due_, false)) {
+      Result<> marked = co_await log_->mark();
+      if (!marked.ok() && !scope_.token().stop_requested()) fail(std::move(marked).error());
+      continue;
+    }
     (void)co_await work_.wait({.stop = scope_.token()});
   }
 }
@@ -120,6 +125,7 @@ io::Task<void> Node::tick_loop() {
     (void)co_await io::sleep_for(parts_.loop, settings_.tick, scope_.token());
     if (scope_.token().stop_requested() || failed_) break;
     engine_->tick();
+    mark_due_ = true;
     kick();
   }
 }

@@ -174,6 +174,7 @@ class Node {
   bool snapshotting_ = false;
   bool restoring_ = false;
   bool preparing_ = false;
+  bool mark_due_ = false;
   std::map<Index, Pending*> pending_;
   std::map<uint64_t, Pending*> reads_;
   uint64_t next_read_ = 1;

@@ -18,7 +18,7 @@ namespace steppe::raft {
 //   0  u32 seal: CRC-32C of the segment's number, the record's offset, and bytes 4.. of the record
 //   4  u32 payload length
 //   8  u8 kind   9  u8 format version   10 u8 entry type   11 u8 zero
-//   12 u32 offset at which the record's batch begins
+//   12 u32 offset up to which all was durable when the record was written: where its batch begins
 //   16 u64 index   24 u64 term   32 payload, then zeros up to a multiple of 8
 //
 // The seal binds a record to its place: what a recycled file still holds, and what a disk wrote to the
@@ -32,7 +32,7 @@ enum class RecordKind : uint8_t {
   kHardState = 3,  // payload: term, vote, commit
   kTruncate = 4,   // entries from index on are gone
   kReset = 5,      // the log starts anew after index, term: a snapshot took its place
-  kClose = 6,      // an orderly end: proves the batch before it
+  kDurable = 6,    // proves the batch before it; written when nothing else follows, and at an orderly end
 };
 
 inline constexpr uint8_t kRecordVersion = 1;

@@ -37,6 +37,10 @@ class MutantLog final : public raft::LogStore {
   }
   io::Task<Result<>> compact(raft::Index index) override { return log_->compact(index); }
   io::Task<Result<>> prepare() override { return log_->prepare(); }
+  io::Task<Result<>> mark() override {
+    if (writing_) co_return {};
+    co_return co_await log_->mark();
+  }
   io::Task<Result<>> close() override {
     co_await background_.join();
     co_return co_await log_->close();
