@@ -197,11 +197,14 @@ io::Task<Result<>> Node::install(SnapshotPoint point) {
   if (!incoming_->whole || incoming_->whole->index != point.index || incoming_->whole->term != point.term) {
     co_return Error(Code::kUnavailable, "the content of the accepted snapshot was replaced by another one's");
   }
-  incoming_->whole.reset();
-  incoming_->accepted = false;
-  incoming_->transfer = 0;
   STEPPE_CO_TRY_VOID(co_await parts_.directory.rename(kReceivePart, SnapshotName{point.index, point.term}.text()));
-  co_return co_await parts_.directory.sync();
+  STEPPE_CO_TRY_VOID(co_await parts_.directory.sync());
+  // Only now may another transfer make a new file under the temporary name: opened before the rename, it
+  // would write into this snapshot.
+  incoming_->whole.reset();
+  incoming_->transfer = 0;
+  incoming_->accepted = false;
+  co_return {};
 }
 
 }  // namespace steppe::raft

@@ -154,6 +154,9 @@ io::Task<Result<SnapshotPoint>> find_newest_snapshot(io::Directory& directory) {
     Result<> checked;
     if (reader.ok()) checked = co_await (*reader)->verify();
     else checked = reader.error();
+    if (reader.ok() && checked.ok() && ((*reader)->point().index != name.index || (*reader)->point().term != name.term)) {
+      checked = Error(Code::kCorrupt, std::format("snapshot {}: it holds another snapshot than its name says", name.text()));
+    }
     if (checked.ok()) co_return (*reader)->point();
     if (checked.error().code() != Code::kCorrupt) co_return std::move(checked).error();
     if (!first) first = std::move(checked).error();
