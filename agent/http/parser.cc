@@ -92,6 +92,7 @@ ResponseParser::~ResponseParser() = default;
 Result<size_t> ResponseParser::feed(std::string_view bytes) { return feed_all(impl_->parser, bytes); }
 
 Result<> ResponseParser::feed_end() {
+  if (!impl_->parser.got_some()) return Error(Code::kIo, "connection closed without an answer");
   boost::system::error_code error;
   if (!impl_->parser.is_done()) impl_->parser.put_eof(error);
   if (error) return parse_error(error);
