@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <format>
@@ -210,6 +211,13 @@ std::string counting_script(int task) {
 // begun, each line once and in order, and every exit code.
 TEST_P(RawExec, survives_kill_9_of_the_agent) {
   SeededRng rng(20261121);
+  // How long a start takes here decides where the moments fall, not what is promised.
+  int64_t begin = clock_.now().ns;
+  auto sample = driver_->start(shell("sample", "true"));
+  ASSERT_TRUE(sample.ok());
+  int64_t one_start = std::clamp<int64_t>(clock_.now().ns - begin, 200'000, 100'000'000);
+  (void)wait(**sample);
+  ASSERT_TRUE((*sample)->destroy().ok());
   int found = 0, never_started = 0;
   for (int round = 0; round < 25; ++round) {
     auto id = [&](int i) { return std::format("r{}t{}", round, i); };
@@ -220,7 +228,7 @@ TEST_P(RawExec, survives_kill_9_of_the_agent) {
       for (auto& config : configs) (void)driver_->start(std::move(config));
       for (;;) ::pause();
     }
-    timespec moment = {0, static_cast<long>(rng.below(9'000'000))};
+    timespec moment = {0, static_cast<long>(rng.below(static_cast<uint64_t>(kTasks * one_start * 5 / 4)))};
     ::nanosleep(&moment, nullptr);
     ::kill(agent, SIGKILL);
     ::waitpid(agent, nullptr, 0);
