@@ -67,7 +67,8 @@ FNR == 1 {
     if (text ~ /std::(this_thread::sleep|jthread)|(^|[^_a-zA-Z0-9.>:])(usleep|nanosleep|sleep)\(/) report(FNR, "banned-sleep", "waits are io::sleep_until with a stop token")
   }
   # Privileged code resolves names under directory descriptors, never by path strings.
-  if (!test && path ~ /^drivers\/(executor|isolate)\// && text ~ /(^|[^_a-zA-Z0-9.>:])(::)?(open|fopen|unlink|rename|chmod|chown|mkdir|rmdir|symlink)\(/)
+  if (!test && path ~ /^drivers\/(executor|isolate)\// && text ~ /(^|[^_a-zA-Z0-9.>:])(::)?(open|fopen|unlink|rename|chmod|chown|mkdir|rmdir|symlink)\(/ &&
+      text !~ /[^_a-zA-Z]open\(\)/ && (text !~ /[a-zA-Z_>&\*] +[a-z]+\(/ || text ~ /return +[a-z:]+\(/))
     report(FNR, "string-path", "privileged code resolves paths under a directory descriptor (the *at calls)")
   if (text ~ /throw / && !test && text !~ /nothrow/) report(FNR, "throw", "errors are values: Result")
 
