@@ -99,8 +99,10 @@ std::string encode(const google::protobuf::MessageLite& message) {
 }
 
 AllocDraft draft_of(const AllocRow& row) {
-  return {row.placement,      decode<schema::Allocation>(row.tail()), row.desired, row.client, row.modify_index,
-          row.alloc_modify_index, row.modify_time};
+  return {row.placement,    decode<schema::Allocation>(row.tail()),
+          row.desired,      row.client,
+          row.modify_index, row.alloc_modify_index,
+          row.modify_time};
 }
 
 AllocRow* seal(const AllocDraft& draft) {

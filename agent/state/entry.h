@@ -69,6 +69,12 @@ class Entry {
     schema::Deployment deployment;
     bool changed = false;
   };
+  struct Promotion {
+    const schema::LogDeploymentPromote* command;
+    std::vector<std::string> canaries;       // of the groups that are meant
+    std::map<std::string, int64_t> healthy;  // by group, of these
+    bool meant(std::string_view group) const;
+  };
   using SpecKey = std::tuple<std::string, std::string, uint64_t, uint64_t, uint64_t>;
 
   // ---- jobs (entry_jobs.cc)
@@ -117,6 +123,8 @@ class Entry {
   Result<const DeploymentRow*> active_deployment(std::string_view id) const;
   Result<> check_deployment(const schema::Deployment& deployment) const;
   Result<> check_status_update(const schema::DeploymentStatusUpdate& update) const;
+  Promotion promotion_of(const DeploymentRow& row, const schema::LogDeploymentPromote& command) const;
+  Result<> check_canaries(const schema::Deployment& deployment, const Promotion& promotion) const;
   void upsert_deployment(const schema::Deployment& deployment);
   void update_deployment_status(const schema::DeploymentStatusUpdate& update);
   void delete_deployment(const std::string& id);

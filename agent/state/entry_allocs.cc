@@ -311,7 +311,8 @@ void Entry::count_in_deployment(AllocDraft& draft, const AllocRow* old) {
   state.set_healthy_allocs(state.healthy_allocs() + healthy);
   state.set_unhealthy_allocs(state.unhealthy_allocs() + unhealthy);
   std::string id = placement.id.text();
-  if (draft.fields.deployment_status().canary() && std::ranges::find(state.placed_canaries(), id) == state.placed_canaries().end()) {
+  if (draft.fields.deployment_status().canary() &&
+      std::ranges::find(state.placed_canaries(), id) == state.placed_canaries().end()) {
     state.add_placed_canaries(id);
   }
   if (state.progress_deadline() == 0) return;

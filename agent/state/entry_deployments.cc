@@ -134,45 +134,59 @@ Result<> Entry::run(const schema::LogDeploymentStatus& command) {
   return {};
 }
 
+// Names the groups of `deployment` that have fewer healthy canaries than they want.
+Result<> Entry::check_canaries(const schema::Deployment& deployment, const Promotion& promotion) const {
+  std::map<std::string, int64_t> wanted;  // a protobuf map has no order
+  for (const auto& [name, state] : deployment.task_groups()) {
+    if (promotion.meant(name)) wanted.emplace(name, state.desired_canaries());
+  }
+  std::string lacking;
+  for (const auto& [name, count] : wanted) {
+    auto healthy = promotion.healthy.find(name);
+    int64_t have = healthy == promotion.healthy.end() ? 0 : healthy->second;
+    if (have >= count) continue;
+    if (!lacking.empty()) lacking += "; ";
+    lacking += std::format("Task group \"{}\" has {}/{} healthy allocations", name, have, count);
+  }
+  if (!lacking.empty()) return Error(Code::kInvalid, lacking);
+  return {};
+}
+
+bool Entry::Promotion::meant(std::string_view group) const {
+  return command->all() || std::ranges::find(command->groups(), group) != command->groups().end();
+}
+
+Entry::Promotion Entry::promotion_of(const DeploymentRow& row, const schema::LogDeploymentPromote& command) const {
+  Promotion promotion{.command = &command, .canaries = {}, .healthy = {}};
+  each_of_owner(
+      root().allocs_by_deployment, root().allocs, owner_of(row.id),
+      [&](const AllocRow& a) { return a.placement->deployment_id == row.id; },
+      [&](const AllocRow& a, uint32_t) {
+        std::string group(task_group(*a.placement));
+        if ((a.flags & AllocRow::kCanary) == 0 || !promotion.meant(group)) return;
+        promotion.canaries.push_back(a.placement->id.text());
+        if (!a.terminal() && (a.flags & AllocRow::kHealthy) != 0) ++promotion.healthy[group];
+      });
+  return promotion;
+}
+
 Result<> Entry::run(const schema::LogDeploymentPromote& command) {
   STEPPE_TRY(const DeploymentRow* row, active_deployment(command.deployment_id()));
   if (command.has_eval()) STEPPE_TRY_VOID(check_eval(command.eval()));
   auto before = decode<schema::Deployment>(row->bytes);
-  auto meant = [&](std::string_view group) {
-    return command.all() || std::ranges::find(command.groups(), group) != command.groups().end();
-  };
   for (const std::string& group : command.groups()) {
     if (!before.task_groups().contains(group)) {
       return Error(Code::kInvalid, std::format("deployment has no task group \"{}\"", group));
     }
   }
-  std::vector<std::string> canaries;
-  std::map<std::string, int64_t> healthy;
-  each_of_owner(
-      root().allocs_by_deployment, root().allocs, owner_of(row->id),
-      [&](const AllocRow& a) { return a.placement->deployment_id == row->id; },
-      [&](const AllocRow& a, uint32_t) {
-        std::string group(task_group(*a.placement));
-        if ((a.flags & AllocRow::kCanary) == 0 || !meant(group)) return;
-        canaries.push_back(a.placement->id.text());
-        if (!a.terminal() && (a.flags & AllocRow::kHealthy) != 0) ++healthy[group];
-      });
-  std::string lacking;
-  std::map<std::string, const schema::DeploymentState*> groups;
-  for (const auto& [name, state] : before.task_groups()) groups.emplace(name, &state);
-  for (const auto& [name, state] : groups) {
-    if (!meant(name) || healthy[name] >= state->desired_canaries()) continue;
-    if (!lacking.empty()) lacking += "; ";
-    lacking += std::format("Task group \"{}\" has {}/{} healthy allocations", name, healthy[name], state->desired_canaries());
-  }
-  if (!lacking.empty()) return Error(Code::kInvalid, lacking);
-
+  Promotion promotion = promotion_of(*row, command);
+  STEPPE_TRY_VOID(check_canaries(before, promotion));
   now_ = command.unix_ns();
   schema::Deployment* deployment = edit_deployment(row->id);
   deployment->set_modify_index(index_);
   if (now_ != 0) deployment->set_modify_time(now_);
   for (auto& [name, state] : *deployment->mutable_task_groups()) {
-    if (!meant(name)) continue;
+    if (!promotion.meant(name)) continue;
     if (state.progress_deadline() > 0 && state.require_progress_by() != 0) {
       state.set_require_progress_by(now_ + state.progress_deadline());
     }
@@ -181,7 +195,7 @@ Result<> Entry::run(const schema::LogDeploymentPromote& command) {
   if (!needs_promotion(*deployment) && deployment->status() == text(DeploymentStatus::kRunning)) {
     deployment->set_status_description("Deployment is running");
   }
-  for (const std::string& id : canaries) {
+  for (const std::string& id : promotion.canaries) {
     const AllocRow* old = find_alloc(id);
     AllocDraft draft = draft_of(*old);
     draft.fields.mutable_deployment_status()->set_canary(false);

@@ -137,7 +137,8 @@ void Entry::delete_alloc(const std::string& id) {
     job->row->live_allocs -= row->terminal() ? 0 : 1;
     job->recount = job->lost_rows = true;
     // Finished ones stay in the summary as its history; one that was never finished is no longer there at all.
-    GroupSummary* group = spec.create_index == job->row->create_index ? job->row->group(task_group(*row->placement)) : nullptr;
+    GroupSummary* group =
+        spec.create_index == job->row->create_index ? job->row->group(task_group(*row->placement)) : nullptr;
     if (group != nullptr && !client_terminal(row->client)) {
       int64_t& bucket = row->client == ClientStatus::kPending   ? group->starting
                         : row->client == ClientStatus::kRunning ? group->running

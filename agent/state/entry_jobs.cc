@@ -71,8 +71,7 @@ void count_rows(const Root& root, JobRow& row) {
       [&](const AllocRow& a) { return a.placement->spec->id == spec.id && a.placement->spec->ns == spec.ns; },
       [&](const AllocRow& a, uint32_t) { ++row.allocs, row.live_allocs += a.terminal() ? 0 : 1; });
   each_of_owner(
-      root.evals_by_job, root.evals, owner,
-      [&](const EvalRow& e) { return e.job_id == spec.id && e.ns == spec.ns; },
+      root.evals_by_job, root.evals, owner, [&](const EvalRow& e) { return e.job_id == spec.id && e.ns == spec.ns; },
       [&](const EvalRow& e, uint32_t) { ++row.evals, row.live_evals += terminal(e.status) ? 0 : 1; });
   each_of_owner(
       root.deployments_by_job, root.deployments, owner,
@@ -271,9 +270,11 @@ Result<> Entry::run(const schema::LogJobStability& command) {
   std::string ns = command.namespace_().empty() ? "default" : command.namespace_();
   const JobRow* row = root().jobs.find(job_key(ns, command.job_id()));
   if (row == nullptr) return Error(Code::kNotFound, "job not found");
-  auto version = std::ranges::find(row->versions, command.job_version(), [](const JobVersion& v) { return v.spec->version; });
+  auto version =
+      std::ranges::find(row->versions, command.job_version(), [](const JobVersion& v) { return v.spec->version; });
   if (version == row->versions.end()) {
-    return Error(Code::kNotFound, std::format("job \"{}\" version {} not found", command.job_id(), command.job_version()));
+    return Error(Code::kNotFound,
+                 std::format("job \"{}\" version {} not found", command.job_id(), command.job_version()));
   }
   set_stable(ns, command.job_id(), command.job_version(), command.stable());
   return {};

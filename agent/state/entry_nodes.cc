@@ -96,7 +96,8 @@ Result<> Entry::run(const schema::LogNodeRegister& command) {
     node.set_create_index(index_);
     node.set_last_missed_heartbeat_index(0);
     node.set_last_alloc_update_index(0);
-    append_event(node, command.has_event() ? command.event() : cluster_event("Node registered", node.status_updated_at()));
+    append_event(node,
+                 command.has_event() ? command.event() : cluster_event("Node registered", node.status_updated_at()));
     put_node(std::move(node));
     return {};
   }
@@ -233,7 +234,8 @@ Result<> Entry::run(const schema::LogNodePoolUpsert& command) {
 
 Result<> Entry::run(const schema::LogNodePoolDelete& command) {
   for (const std::string& name : command.names()) {
-    if (built_in_pool(name)) return Error(Code::kInvalid, std::format("deleting node pool \"{}\" is not allowed", name));
+    if (built_in_pool(name))
+      return Error(Code::kInvalid, std::format("deleting node pool \"{}\" is not allowed", name));
     if (!root().node_pools.keys.contains(name)) return Error(Code::kNotFound, "node pool not found");
     if (root().pools.ids().contains(name)) {
       return Error(Code::kInvalid, std::format("node pool \"{}\" has nodes in it; move or stop them first", name));

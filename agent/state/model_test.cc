@@ -1,3 +1,4 @@
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <format>
@@ -10,6 +11,7 @@
 #include "agent/state/naive_state_test.h"
 #include "agent/state/node_columns.h"
 #include "agent/state/persist.h"
+#include "agent/state/root.h"
 #include "agent/state/sample_test.h"
 #include "agent/state/scrub.h"
 #include "agent/state/store.h"
@@ -29,7 +31,8 @@ schema::Job bare(schema::Job job) {
 
 template <class Message>
 void expect_equal(const Message& got, const Message& want, const std::string& what) {
-  ASSERT_EQ(encode(got), encode(want)) << what << "\ngot:  " << got.ShortDebugString() << "\nwant: " << want.ShortDebugString();
+  ASSERT_EQ(encode(got), encode(want)) << what << "\ngot:  " << got.ShortDebugString()
+                                       << "\nwant: " << want.ShortDebugString();
 }
 
 void compare_allocs(const Snapshot& got, const NaiveState& want) {
@@ -63,7 +66,8 @@ void compare_allocs(const Snapshot& got, const NaiveState& want) {
     ASSERT_EQ(ids(got.allocs_by_deployment(DeploymentId(*Uuid::parse(id)))), set);
   }
   auto next = want.allocs.begin();
-  got.each_alloc(AllocId(), Order::kForward, [&](const AllocView& view) { return view.id().text() == (next++)->first; });
+  got.each_alloc(AllocId(), Order::kForward,
+                 [&](const AllocView& view) { return view.id().text() == (next++)->first; });
   EXPECT_EQ(next, want.allocs.end()) << "not in the order of ids";
 }
 
@@ -84,7 +88,8 @@ void compare_jobs(const Snapshot& got, const NaiveState& want) {
     schema::JobSummary summary = view->summary();
     ASSERT_EQ(summary.summary().size(), job.groups.size());
     for (const auto& [name, group] : job.groups) {
-      expect_equal(summary.summary().at(name), group, std::format("summary of {} {} at {}", id.second, name, got.index()));
+      expect_equal(summary.summary().at(name), group,
+                   std::format("summary of {} {} at {}", id.second, name, got.index()));
     }
     ASSERT_EQ(summary.modify_index(), job.summary_modify_index) << id.second;
     ASSERT_EQ(summary.children().pending(), job.pending);
@@ -167,11 +172,16 @@ class Driver {
     watch();
     before_ = naive_;
     switch (rng_.below(16)) {
-      case 0: case 1: return register_job();
+      case 0:
+      case 1: return register_job();
       case 2: return deregister();
       case 3: return upsert_eval();
-      case 4: case 5: case 6: return place();
-      case 7: case 8: case 9: return client_update();
+      case 4:
+      case 5:
+      case 6: return place();
+      case 7:
+      case 8:
+      case 9: return client_update();
       case 10: return transition();
       case 11: return node();
       case 12: return deployment();
@@ -321,7 +331,8 @@ class Driver {
     schema::LogJobRegister command;
     uint64_t which = rng_.below(6);
     schema::Job& job = *command.mutable_job();
-    job = sample::job(std::format("job{}", which), 1 + static_cast<int>(rng_.below(2)), static_cast<int64_t>(rng_.below(3)));
+    job = sample::job(std::format("job{}", which), 1 + static_cast<int>(rng_.below(2)),
+                      static_cast<int64_t>(rng_.below(3)));
     if (which == 5) job.mutable_periodic()->set_enabled(true);
     if (which == 4) job.set_parent_id("job5");
     if (which == 3) job.set_type("system");
@@ -389,8 +400,10 @@ class Driver {
         alloc.set_desired_status("run");
         if (rng_.below(2) == 0) alloc.clear_deployment_status();
       } else {
-        alloc = sample::alloc(rng_, job_id, rng_.below(5) == 0 ? "gone" : "group0", rng_.below(9), pick(node_ids_), eval_id);
-        (*alloc.mutable_allocated_resources()->mutable_tasks())["web"].mutable_cpu()->set_cpu_shares(100 + static_cast<int64_t>(rng_.below(900)));
+        alloc = sample::alloc(rng_, job_id, rng_.below(5) == 0 ? "gone" : "group0", rng_.below(9), pick(node_ids_),
+                              eval_id);
+        (*alloc.mutable_allocated_resources()->mutable_tasks())["web"].mutable_cpu()->set_cpu_shares(
+            100 + static_cast<int64_t>(rng_.below(900)));
         if (rng_.below(3) == 0) alloc.set_name("odd name");
         if (!naive_.allocs.empty() && rng_.below(3) == 0) alloc.set_previous_allocation(any(naive_.allocs));
         if (rng_.below(3) == 0) alloc.mutable_deployment_status()->set_canary(true);
@@ -535,13 +548,53 @@ TEST_P(Model, StoreAndNaiveStateAgree) {
   SeededRng chance(GetParam() + 1000);
   for (int i = 0; i < 250; ++i) {
     ASSERT_NO_FATAL_FAILURE(driver.step()) << "step " << i;
-    if (chance.below(10) == 0) ASSERT_NO_FATAL_FAILURE(compare(driver.store().snapshot(), driver.naive())) << "step " << i;
+    if (chance.below(10) == 0)
+      ASSERT_NO_FATAL_FAILURE(compare(driver.store().snapshot(), driver.naive())) << "step " << i;
     if (chance.below(25) == 0) driver.keep_snapshot();
     if (chance.below(70) == 0) ASSERT_NO_FATAL_FAILURE(driver.check_kept()) << "step " << i;
     if (chance.below(80) == 0) ASSERT_NO_FATAL_FAILURE(driver.restore()) << "step " << i;
     if (chance.below(5) == 0) driver.store().reclaim(chance.below(40));
   }
   driver.finish();
+}
+
+// Bugs planted into the store must be seen by the comparison, one by one.
+TEST(ModelMutants, PlantedBugsAreSeen) {
+  Driver driver(3);
+  for (int i = 0; i < 60; ++i) driver.step();
+  Root& root = driver.store().writer().root();
+  Reclaimer& reclaimer = driver.store().writer().reclaimer();
+  auto seen = [&] {
+    testing::TestPartResultArray results;
+    testing::ScopedFakeTestPartResultReporter capture(
+        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+    Root copy = root;
+    compare(Snapshot(std::shared_ptr<const Root>(&copy, [](const Root*) {})), driver.naive());
+    return results.size() > 0;
+  };
+  ASSERT_FALSE(seen());
+  ASSERT_FALSE(driver.naive().allocs.empty());
+  Uuid id = *Uuid::parse(driver.naive().allocs.begin()->first);
+  uint32_t ordinal = *root.allocs.keys.find(id);
+  auto* alloc = const_cast<AllocRow*>(root.allocs.at(ordinal));
+  Posting posting = Posting::of(owner_of(alloc->placement->node_id), ordinal);
+  root.allocs_by_node.erase(reclaimer, posting);
+  EXPECT_TRUE(seen()) << "an alloc that its node's index lost";
+  root.allocs_by_node.insert(reclaimer, posting);
+  ASSERT_FALSE(seen());
+  alloc->alloc_modify_index ^= 1;
+  EXPECT_TRUE(seen()) << "an index that did not rise";
+  alloc->alloc_modify_index ^= 1;
+  auto* job = const_cast<JobRow*>(root.jobs.at(0));
+  ++job->groups.front().running;
+  EXPECT_TRUE(seen()) << "a summary that counted twice";
+  --job->groups.front().running;
+  if (const uint32_t* node = root.nodes.keys.find(alloc->placement->node_id); node != nullptr) {
+    ++root.node_usage.edit<NodeUsage>(reclaimer, 0)->cpu[*node];
+    EXPECT_TRUE(seen()) << "usage that was not given back";
+    --root.node_usage.edit<NodeUsage>(reclaimer, 0)->cpu[*node];
+  }
+  ASSERT_FALSE(seen());
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Model, testing::Range<uint64_t>(1, 13));

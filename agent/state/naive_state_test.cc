@@ -179,8 +179,8 @@ void NaiveState::remove_alloc(const std::string& alloc_id) {
   touched_.try_emplace(id, false);
   lost_rows_[id] = true;
   auto job = jobs.find(id);
-  if (job != jobs.end() && job->second.create_index == alloc.job().create_index() && !client_done(alloc.client_status()) &&
-      job->second.groups.contains(alloc.task_group())) {
+  if (job != jobs.end() && job->second.create_index == alloc.job().create_index() &&
+      !client_done(alloc.client_status()) && job->second.groups.contains(alloc.task_group())) {
     schema::TaskGroupSummary& group = job->second.groups[alloc.task_group()];
     set_bucket(group, alloc.client_status(), bucket(group, alloc.client_status()) - 1);
     job->second.summary_modify_index = index_;
@@ -231,7 +231,8 @@ void NaiveState::settle() {
     if (spec.type() == "system" || spec.has_periodic()) status = spec.stop() ? "dead" : "running";
     else if (live_alloc || live_deployment) status = "running";
     else if (live_eval) status = "pending";
-    else if (!any && !lost_rows_.contains(id) && !spec.stop() && (registered || job.status == "pending")) status = "pending";
+    else if (!any && !lost_rows_.contains(id) && !spec.stop() && (registered || job.status == "pending"))
+      status = "pending";
     else status = "dead";
     if (status == job.status) continue;
     auto parent = jobs.find({id.first, spec.parent_id()});

@@ -58,7 +58,7 @@ class NaiveState {
 
   uint64_t index_ = 0;
   int64_t now_ = 0;
-  std::map<JobId, bool> touched_;     // true: registered
+  std::map<JobId, bool> touched_;  // true: registered
   std::map<JobId, bool> lost_rows_;
 };
 

@@ -15,9 +15,9 @@ struct Root;
 
 // Bits of NodeFacts::flags. A row without kExists is a hole: skip it.
 inline constexpr uint8_t kNodeExists = 1;
-inline constexpr uint8_t kNodeReady = 2;      // status is ready
-inline constexpr uint8_t kNodeEligible = 4;   // scheduling eligibility is eligible
-inline constexpr uint8_t kNodeDraining = 8;   // has a drain strategy
+inline constexpr uint8_t kNodeReady = 2;     // status is ready
+inline constexpr uint8_t kNodeEligible = 4;  // scheduling eligibility is eligible
+inline constexpr uint8_t kNodeDraining = 8;  // has a drain strategy
 inline constexpr uint8_t kNodePlaceable = kNodeExists | kNodeReady | kNodeEligible;  // all of these, and not draining
 
 // Rows of a chunk. Ordinal o is row o % kChunkRows of chunk o / kChunkRows.
@@ -34,9 +34,9 @@ struct NodeFacts final : Counted {
   alignas(64) Column<int32_t> memory_reserved{};
   alignas(64) Column<int32_t> disk_total{};
   alignas(64) Column<int32_t> disk_reserved{};
-  alignas(64) Column<int32_t> cores_total{};     // reservable hardware threads, less the reserved ones
-  alignas(64) Column<int32_t> dynamic_ports{};   // size of the node's dynamic port range
-  alignas(64) Column<uint32_t> datacenter{};     // ids of NodeColumns::datacenter() and so on
+  alignas(64) Column<int32_t> cores_total{};    // reservable hardware threads, less the reserved ones
+  alignas(64) Column<int32_t> dynamic_ports{};  // size of the node's dynamic port range
+  alignas(64) Column<uint32_t> datacenter{};    // ids of NodeColumns::datacenter() and so on
   alignas(64) Column<uint32_t> pool{};
   alignas(64) Column<uint32_t> computed_class{};
   alignas(64) Column<uint8_t> flags{};
@@ -53,7 +53,7 @@ struct NodeUsage final : Counted {
   alignas(64) Column<int32_t> memory_max{};
   alignas(64) Column<int32_t> disk{};
   alignas(64) Column<int32_t> cores{};
-  alignas(64) Column<int32_t> ports{};   // host ports inside the node's dynamic range
+  alignas(64) Column<int32_t> ports{};  // host ports inside the node's dynamic range
   alignas(64) Column<int32_t> allocs{};
 };
 

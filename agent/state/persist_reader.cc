@@ -66,7 +66,8 @@ Result<> PersistReader::Progress::read_chunk(std::string_view header, std::strin
   auto format = load_le<uint16_t>(header.data() + 4);
   auto section = load_le<uint16_t>(header.data() + 6);
   uint32_t sum = crc32c(as_bytes(payload), crc32c(as_bytes(header.substr(0, 20))));
-  if (sum != load_le<uint32_t>(header.data() + 20)) return damaged(std::format("chunk {} fails its checksum", sequence));
+  if (sum != load_le<uint32_t>(header.data() + 20))
+    return damaged(std::format("chunk {} fails its checksum", sequence));
   if (format > kPersistFormat || section > static_cast<uint16_t>(Section::kEnd)) {
     return Error(Code::kUnsupported, std::format("persisted state: format {} is newer than this program", format));
   }

@@ -18,7 +18,8 @@
 namespace steppe::state {
 
 // An entry of a secondary index: 64 bits of the owner (a UUID's, a job key's digest, a create index) and the ordinal of
-// the row. Owners may share their 64 bits: readers compare the row. Three words of 32 bits, so that it packs to 12 bytes.
+// the row. Owners may share their 64 bits: readers compare the row. Three words of 32 bits, so that it packs to 12
+// bytes.
 struct Posting {
   uint32_t owner_high = 0;
   uint32_t owner_low = 0;
@@ -33,9 +34,7 @@ struct Posting {
 using Postings = Tree<Posting>;
 
 inline uint64_t owner_of(const Uuid& id) { return load_le<uint64_t>(id.bytes.data() + 8); }
-inline uint64_t owner_of(std::string_view ns, std::string_view job_id) {
-  return Digest(0).add(ns).add(job_id).value();
-}
+inline uint64_t owner_of(std::string_view ns, std::string_view job_id) { return Digest(0).add(ns).add(job_id).value(); }
 
 // Rows by ordinal, and ordinals by key.
 template <class Row, class Key>

@@ -22,13 +22,25 @@ uint64_t JobSpec::compute_digest() const {
 }
 
 JobRow::JobRow(const JobRow& other)
-    : Counted(other), ordinal(other.ordinal), versions(other.versions), status(other.status),
-      status_description(other.status_description), create_index(other.create_index),
-      modify_index(other.modify_index), groups(other.groups), children_pending(other.children_pending),
-      children_running(other.children_running), children_dead(other.children_dead),
-      summary_create_index(other.summary_create_index), summary_modify_index(other.summary_modify_index),
-      allocs(other.allocs), live_allocs(other.live_allocs), evals(other.evals), live_evals(other.live_evals),
-      live_deployments(other.live_deployments), digest(other.digest) {
+    : Counted(other),
+      ordinal(other.ordinal),
+      versions(other.versions),
+      status(other.status),
+      status_description(other.status_description),
+      create_index(other.create_index),
+      modify_index(other.modify_index),
+      groups(other.groups),
+      children_pending(other.children_pending),
+      children_running(other.children_running),
+      children_dead(other.children_dead),
+      summary_create_index(other.summary_create_index),
+      summary_modify_index(other.summary_modify_index),
+      allocs(other.allocs),
+      live_allocs(other.live_allocs),
+      evals(other.evals),
+      live_evals(other.live_evals),
+      live_deployments(other.live_deployments),
+      digest(other.digest) {
   for (const JobVersion& version : versions) Reclaimer::retain(version.spec);
 }
 
@@ -102,8 +114,6 @@ uint64_t DeploymentRow::compute_digest() const {
   return d.add(bytes).value();
 }
 
-uint64_t PlainRow::compute_digest() const {
-  return Digest(seed(Table::kNodePools)).add(name).add(bytes).value();
-}
+uint64_t PlainRow::compute_digest() const { return Digest(seed(Table::kNodePools)).add(name).add(bytes).value(); }
 
 }  // namespace steppe::state

@@ -92,8 +92,8 @@ struct JobRow final : Counted {
   uint64_t summary_create_index = 0;
   uint64_t summary_modify_index = 0;
 
-  // Over all allocs, evals and deployments of this namespace and id, those of earlier jobs of the name included. Derived:
-  // not persisted, not in the digest.
+  // Over all allocs, evals and deployments of this namespace and id, those of earlier jobs of the name included.
+  // Derived: not persisted, not in the digest.
   uint32_t allocs = 0, live_allocs = 0, evals = 0, live_evals = 0, live_deployments = 0;
   uint64_t digest = 0;
 

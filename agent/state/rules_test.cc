@@ -267,7 +267,8 @@ TEST_F(Rules, PoolsAppearWithTheirNodes) {
   EXPECT_TRUE(store_.snapshot().node_pool("all").has_value());
   schema::LogNodePoolDelete remove;
   remove.add_names("gpu");
-  EXPECT_EQ(refusal(schema::LOG_NODE_POOL_DELETE, remove), "node pool \"gpu\" has nodes in it; move or stop them first");
+  EXPECT_EQ(refusal(schema::LOG_NODE_POOL_DELETE, remove),
+            "node pool \"gpu\" has nodes in it; move or stop them first");
   schema::LogNodeDeregister gone;
   gone.add_node_ids(command.node().id());
   apply(schema::LOG_NODE_DEREGISTER, gone);

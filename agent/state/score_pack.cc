@@ -11,9 +11,9 @@ namespace steppe::state {
 namespace {
 
 // The code of a name is its place here plus one. Append only: codes are in persisted snapshots.
-constexpr std::array<std::string_view, 8> kNames{
-    "binpack",         "job-anti-affinity", "node-reschedule-penalty", "node-affinity",
-    "allocation-spread", "devices",           "preemption",              "normalized-score"};
+constexpr std::array<std::string_view, 8> kNames{"binpack",       "job-anti-affinity", "node-reschedule-penalty",
+                                                 "node-affinity", "allocation-spread", "devices",
+                                                 "preemption",    "normalized-score"};
 
 template <class T>
 void put(std::string& out, T value) {

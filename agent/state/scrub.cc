@@ -47,7 +47,8 @@ struct Scrub::Progress {
     for (; cursor.valid() && budget > 0; cursor.next(), --budget) {
       const Row* row = in.at(cursor.value());
       if (row == nullptr) return flipped(table, key_text(cursor.key()), "the index points at no row");
-      if (row->compute_digest() != row->digest) return flipped(table, key_text(cursor.key()), "the row changed by itself");
+      if (row->compute_digest() != row->digest)
+        return flipped(table, key_text(cursor.key()), "the row changed by itself");
       std::string_view wrong = check(*row, cursor.value(), cursor.key());
       if (!wrong.empty()) return flipped(table, key_text(cursor.key()), wrong);
       sum += row->digest;
@@ -68,11 +69,11 @@ struct Scrub::Progress {
     if (p.compute_digest() != p.digest) return "the placement changed by itself";
     if (p.spec->compute_digest() != p.spec->digest) return "the job specification changed by itself";
     if (p.id != id) return "the index has another key";
-    bool indexed = root.allocs_by_node.contains(Posting::of(owner_of(p.node_id), ordinal)) &&
-                   root.allocs_by_job.contains(Posting::of(owner_of(p.spec->ns, p.spec->id), ordinal)) &&
-                   root.allocs_by_eval.contains(Posting::of(owner_of(p.eval_id), ordinal)) &&
-                   (p.deployment_id.nil() ||
-                    root.allocs_by_deployment.contains(Posting::of(owner_of(p.deployment_id), ordinal)));
+    bool indexed =
+        root.allocs_by_node.contains(Posting::of(owner_of(p.node_id), ordinal)) &&
+        root.allocs_by_job.contains(Posting::of(owner_of(p.spec->ns, p.spec->id), ordinal)) &&
+        root.allocs_by_eval.contains(Posting::of(owner_of(p.eval_id), ordinal)) &&
+        (p.deployment_id.nil() || root.allocs_by_deployment.contains(Posting::of(owner_of(p.deployment_id), ordinal)));
     return indexed ? std::string_view() : "an index has lost it";
   }
   std::string_view check_job(const JobRow& row, uint32_t, const std::string& key) const {

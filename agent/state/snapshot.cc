@@ -22,8 +22,8 @@ std::optional<View> view_of(const Row* row) {
 template <class Row, class Key, class Visit>
 void walk(const Rows<Row, Key>& rows, const Key& from, Order order, Visit visit) {
   bool forward = order == Order::kForward;
-  auto cursor = forward ? rows.keys.lower_bound(from)
-                        : (from == Key{} ? rows.keys.last() : rows.keys.at_or_before(from));
+  auto cursor =
+      forward ? rows.keys.lower_bound(from) : (from == Key{} ? rows.keys.last() : rows.keys.at_or_before(from));
   // at_or_before() of a key below all gives no cursor, which is the empty list that is due.
   for (; cursor.valid(); forward ? cursor.next() : cursor.prev()) {
     if (!visit(*rows.at(cursor.value()))) return;
@@ -75,8 +75,7 @@ std::vector<AllocView> Snapshot::allocs_by_node(const NodeId& id) const {
   return allocs_of(*root_, root_->allocs_by_node, owner_of(id),
                    [&](const AllocRow& row) { return row.placement->node_id == id; });
 }
-std::vector<AllocView> Snapshot::allocs_by_job(std::string_view ns, std::string_view job_id,
-                                               Incarnation which) const {
+std::vector<AllocView> Snapshot::allocs_by_job(std::string_view ns, std::string_view job_id, Incarnation which) const {
   std::optional<uint64_t> current = incarnation(*root_, ns, job_id);
   return allocs_of(*root_, root_->allocs_by_job, owner_of(ns, job_id), [&](const AllocRow& row) {
     const JobSpec& spec = *row.placement->spec;
@@ -119,9 +118,8 @@ std::vector<DeploymentView> Snapshot::deployments_by_job(std::string_view ns, st
         return which == Incarnation::kAny || (current.has_value() && row.job_create_index == *current);
       },
       [&](const DeploymentRow& row, uint32_t) { views.emplace_back(row); });
-  std::ranges::stable_sort(views, [](const DeploymentView& a, const DeploymentView& b) {
-    return a.create_index() > b.create_index();
-  });
+  std::ranges::stable_sort(
+      views, [](const DeploymentView& a, const DeploymentView& b) { return a.create_index() > b.create_index(); });
   return views;
 }
 std::optional<DeploymentView> Snapshot::latest_deployment(std::string_view ns, std::string_view job_id) const {

@@ -56,8 +56,7 @@ class Snapshot {
   std::optional<DeploymentView> deployment(const DeploymentId& id) const;
   size_t deployment_count() const;
   // Newest first.
-  std::vector<DeploymentView> deployments_by_job(std::string_view ns, std::string_view job_id,
-                                                 Incarnation which) const;
+  std::vector<DeploymentView> deployments_by_job(std::string_view ns, std::string_view job_id, Incarnation which) const;
   std::optional<DeploymentView> latest_deployment(std::string_view ns, std::string_view job_id) const;
 
   std::optional<JobView> job(std::string_view ns, std::string_view job_id) const;

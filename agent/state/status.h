@@ -17,7 +17,15 @@ enum class ClientStatus : uint8_t { kPending, kRunning, kComplete, kFailed, kLos
 enum class EvalStatus : uint8_t { kBlocked, kPending, kComplete, kFailed, kCanceled };
 enum class NodeStatus : uint8_t { kInitializing, kReady, kDown, kDisconnected };
 enum class DeploymentStatus : uint8_t {
-  kRunning, kPaused, kFailed, kSuccessful, kCancelled, kInitializing, kPending, kBlocked, kUnblocking,
+  kRunning,
+  kPaused,
+  kFailed,
+  kSuccessful,
+  kCancelled,
+  kInitializing,
+  kPending,
+  kBlocked,
+  kUnblocking,
 };
 
 std::string_view text(JobStatus status);

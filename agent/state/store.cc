@@ -65,7 +65,8 @@ Result<std::optional<Error>> run_as(Entry& entry, ByteView bytes) {
   google::protobuf::Arena arena;
   Command& command = *google::protobuf::Arena::CreateMessage<Command>(&arena);
   if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return Error(Code::kCorrupt, std::format("log command {}: {} bytes do not decode", command.GetTypeName(), bytes.size()));
+    return Error(Code::kCorrupt,
+                 std::format("log command {}: {} bytes do not decode", command.GetTypeName(), bytes.size()));
   }
   Result<> done = entry.run(command);
   if (!done.ok()) return std::optional<Error>(std::move(done).error());
@@ -110,7 +111,9 @@ Result<std::optional<Error>> dispatch(Entry& entry, uint32_t log_type, ByteView 
 }  // namespace
 
 Store::Store(Limits limits)
-    : limits_(limits), watches_(limits.watches), retired_(std::make_shared<Retired>()),
+    : limits_(limits),
+      watches_(limits.watches),
+      retired_(std::make_shared<Retired>()),
       writer_(std::make_unique<Writer>(Writer::Start::kBuiltInPools)) {}
 
 Store::~Store() {

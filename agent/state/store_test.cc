@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <format>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -142,6 +145,23 @@ TEST_F(Filled, EveryDamagedByteOfAPersistedStateIsFound) {
     EXPECT_EQ(cut.error().code(), Code::kCorrupt);
   }
   EXPECT_FALSE(restore(bytes + bytes).ok());
+}
+
+// Format 1 as the first release wrote it must stay readable, to the same digest. To make the file of a new format:
+// STEPPE_WRITE_FIXTURE=1, once; files of older formats are never written again.
+TEST_F(Filled, TheFixtureOfTheFormatIsRead) {
+  const std::string path = "agent/state/testdata/persist-1.bin";
+  if (std::getenv("STEPPE_WRITE_FIXTURE") != nullptr) std::ofstream(path, std::ios::binary) << persisted();
+  std::ifstream file(path, std::ios::binary);
+  ASSERT_TRUE(file.good()) << path << ": run from the root of the source tree";
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  auto restored = restore(bytes);
+  ASSERT_TRUE(restored.ok()) << restored.error().message();
+  EXPECT_EQ(bytes, persisted());
+  uint64_t digest = store_.snapshot().digest();
+  store_.install(std::move(*restored));
+  EXPECT_EQ(store_.snapshot().digest(), digest);
+  EXPECT_EQ(store_.snapshot().alloc_count(), 5u);
 }
 
 TEST_F(Filled, ChunksOutOfOrderAreFound) {

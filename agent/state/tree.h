@@ -193,7 +193,8 @@ class Tree {
   }
   static int child_of(const Inner& inner, const K& key) {
     return static_cast<int>(std::upper_bound(inner.keys.begin() + 1, inner.keys.begin() + inner.count, key) -
-                            inner.keys.begin()) - 1;
+                            inner.keys.begin()) -
+           1;
   }
   int locate(const K& key, const Leaf** leaf) const {
     const Node* node = top_;

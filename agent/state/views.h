@@ -155,7 +155,7 @@ class AllocView {
   bool client_terminal() const { return state::client_terminal(client_status()); }
   std::optional<bool> healthy() const;  // deployment health; empty: not known yet
   bool canary() const;
-  bool migrate() const;           // desired transitions
+  bool migrate() const;  // desired transitions
   bool reschedule() const;
   bool force_reschedule() const;
   bool no_shutdown_delay() const;

@@ -15,7 +15,7 @@ std::string bytes_of(const Uuid& id) { return std::string(as_text(id.bytes)); }
 
 std::string_view table_name(Table table) {
   constexpr std::array<std::string_view, kTables> kNames{
-      "nodes", "jobs",       "job_version", "job_summary",      "job_submission", "evals",
+      "nodes",  "jobs",       "job_version", "job_summary",      "job_submission", "evals",
       "allocs", "deployment", "node_pools",  "scheduler_config", "cluster_meta"};
   return kNames[static_cast<size_t>(table)];
 }
@@ -29,9 +29,7 @@ WatchKey WatchKey::of_job(Table table, std::string_view ns, std::string_view job
 }
 WatchKey WatchKey::allocs_of_node(const Uuid& id) { return {Table::kAllocs, Scope::kOfNode, bytes_of(id)}; }
 WatchKey WatchKey::allocs_of_eval(const Uuid& id) { return {Table::kAllocs, Scope::kOfEval, bytes_of(id)}; }
-WatchKey WatchKey::allocs_of_deployment(const Uuid& id) {
-  return {Table::kAllocs, Scope::kOfDeployment, bytes_of(id)};
-}
+WatchKey WatchKey::allocs_of_deployment(const Uuid& id) { return {Table::kAllocs, Scope::kOfDeployment, bytes_of(id)}; }
 
 WatchToken& WatchToken::operator=(WatchToken&& other) noexcept {
   if (this != &other) {

@@ -20,12 +20,12 @@ namespace steppe::state {
 // One thing a blocking query waits on: a whole table, one row, or the rows of a table that belong to an owner.
 struct WatchKey {
   enum class Scope : uint8_t {
-    kTable,               // any change of the table
-    kRow,                 // one row: UUID bytes, "namespace\0job" or a pool's name
-    kOfNode,              // allocs on a node
-    kOfJob,               // allocs, evals, deployments, versions of a job; children of a parent job
-    kOfEval,              // allocs of an eval
-    kOfDeployment,        // allocs of a deployment
+    kTable,         // any change of the table
+    kRow,           // one row: UUID bytes, "namespace\0job" or a pool's name
+    kOfNode,        // allocs on a node
+    kOfJob,         // allocs, evals, deployments, versions of a job; children of a parent job
+    kOfEval,        // allocs of an eval
+    kOfDeployment,  // allocs of a deployment
   };
   Table table;
   Scope scope;

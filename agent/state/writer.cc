@@ -133,8 +133,8 @@ void Writer::erase_node(const NodeRow& row) {
   facts.flags[ordinal % kChunkRows] = 0;
   facts.ids[ordinal % kChunkRows] = NodeId();
   auto& usage = *root_.node_usage.edit<NodeUsage>(reclaimer_, ordinal / kChunkRows);
-  for (auto* column : {&usage.cpu, &usage.memory, &usage.memory_max, &usage.disk, &usage.cores, &usage.ports,
-                       &usage.allocs}) {
+  for (auto* column :
+       {&usage.cpu, &usage.memory, &usage.memory_max, &usage.disk, &usage.cores, &usage.ports, &usage.allocs}) {
     (*column)[ordinal % kChunkRows] = 0;
   }
   root_.nodes.keys.erase(reclaimer_, id);

@@ -42,9 +42,7 @@ Memory memory() {
   return {static_cast<double>(info.uordblks + info.hblkhd) / 1e6, static_cast<double>(resident) * 4096 / 1e6};
 }
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 struct Row {
   std::string name;
@@ -127,8 +125,10 @@ class Bench {
       }
       apply(schema::LOG_PLAN_APPLY, plan);
     }
-    rows_.push_back({"place an alloc (plans of 1000)", applying_ / static_cast<double>(options_.allocs) * 1e6, "us", ""});
-    rows_.push_back({"alloc as the plan encodes it", static_cast<double>(encoded_) / static_cast<double>(options_.allocs), "B", ""});
+    rows_.push_back(
+        {"place an alloc (plans of 1000)", applying_ / static_cast<double>(options_.allocs) * 1e6, "us", ""});
+    rows_.push_back({"alloc as the plan encodes it",
+                     static_cast<double>(encoded_) / static_cast<double>(options_.allocs), "B", ""});
   }
 
   void report_running() {
@@ -147,7 +147,8 @@ class Bench {
     auto n = static_cast<double>(options_.allocs);
     rows_.push_back({"client update of an alloc (batches of 64)", applying_ / n * 1e6, "us", ""});
     double ids_mb = n * sizeof(Uuid) / 1e6;  // the bench's own list
-    rows_.push_back({"heap per running alloc, all in", (now.heap_mb - before_.heap_mb - ids_mb) * 1e6 / n, "B", "1024"});
+    rows_.push_back(
+        {"heap per running alloc, all in", (now.heap_mb - before_.heap_mb - ids_mb) * 1e6 / n, "B", "1024"});
     rows_.push_back({"resident set per running alloc", (now.rss_mb - before_.rss_mb - ids_mb) * 1e6 / n, "B", ""});
   }
 
@@ -170,7 +171,8 @@ class Bench {
       Memory now = memory();
       rows_.push_back({"held snapshot over the updates adds (heap)", now.heap_mb - start.heap_mb, "MB", "200"});
       rows_.push_back({"held snapshot over the updates adds (resident)", now.rss_mb - start.rss_mb, "MB", "200"});
-      rows_.push_back({"updates per second, snapshot held", static_cast<double>(options_.updates) / applying_, "/s", ""});
+      rows_.push_back(
+          {"updates per second, snapshot held", static_cast<double>(options_.updates) / applying_, "/s", ""});
     }
     double before = seconds();
     double worst = 0;
@@ -229,19 +231,21 @@ class Bench {
       }
       done = *step;
     }
-    rows_.push_back({"background check, rows per second", static_cast<double>(scrub.checked()) / (seconds() - start), "/s", ""});
+    rows_.push_back(
+        {"background check, rows per second", static_cast<double>(scrub.checked()) / (seconds() - start), "/s", ""});
   }
 
   void print() const {
     std::printf("state: %llu allocs on %llu nodes, %llu updates\n", static_cast<unsigned long long>(options_.allocs),
                 static_cast<unsigned long long>(kNodes), static_cast<unsigned long long>(options_.updates));
-    std::string json = std::format("{{\"bench\":\"state\",\"allocs\":{},\"updates\":{},\"rows\":[", options_.allocs, options_.updates);
+    std::string json =
+        std::format("{{\"bench\":\"state\",\"allocs\":{},\"updates\":{},\"rows\":[", options_.allocs, options_.updates);
     for (size_t i = 0; i < rows_.size(); ++i) {
       const Row& row = rows_[i];
       std::printf("  %-50s %12.2f %-3s %s\n", row.name.c_str(), row.value, row.unit.c_str(),
                   row.limit.empty() ? "" : ("limit " + row.limit).c_str());
-      json += std::format("{}{{\"name\":\"{}\",\"value\":{:.3f},\"unit\":\"{}\",\"limit\":{}}}", i > 0 ? "," : "", row.name,
-                          row.value, row.unit, row.limit.empty() ? "null" : row.limit);
+      json += std::format("{}{{\"name\":\"{}\",\"value\":{:.3f},\"unit\":\"{}\",\"limit\":{}}}", i > 0 ? "," : "",
+                          row.name, row.value, row.unit, row.limit.empty() ? "null" : row.limit);
     }
     json += "]}\n";
     if (options_.json.empty()) return;
