@@ -31,7 +31,8 @@ bool fits(const FieldRow& row, const FieldDescriptor& field) {
     case FieldKind::kListMap: return value_of_map(FieldDescriptor::CPPTYPE_MESSAGE, "StringList");
     case FieldKind::kValueMap: return value_of_map(FieldDescriptor::CPPTYPE_MESSAGE, "Value");
     case FieldKind::kBlock: return type == FieldDescriptor::CPPTYPE_MESSAGE && !field.is_repeated();
-    case FieldKind::kBlockList: return type == FieldDescriptor::CPPTYPE_MESSAGE && field.is_repeated() && !field.is_map();
+    case FieldKind::kBlockList:
+      return type == FieldDescriptor::CPPTYPE_MESSAGE && field.is_repeated() && !field.is_map();
     case FieldKind::kBlockMap: return value_of_map(FieldDescriptor::CPPTYPE_MESSAGE);
     default: return false;
   }
@@ -50,7 +51,9 @@ void check(const BlockTable& table, const Descriptor& message, std::set<std::pai
     const FieldDescriptor* field = message.FindFieldByName(std::string(row.proto));
     ASSERT_TRUE(field) << message.name() << " has no field " << row.proto;
     EXPECT_TRUE(fits(row, *field)) << message.name() << "." << row.proto << " does not fit key " << row.key;
-    if (row.block) check(*row.block, field->is_map() ? *field->message_type()->map_value()->message_type() : *field->message_type(), seen);
+    if (row.block)
+      check(*row.block, field->is_map() ? *field->message_type()->map_value()->message_type() : *field->message_type(),
+            seen);
   }
 }
 

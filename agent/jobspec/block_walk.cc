@@ -15,8 +15,10 @@ class DynamicBlock {
     auto items = context_.evaluate(*for_each_->expr, scope_);
     if (!items) return false;
     if (!items->is_sequence() && !items->is_mapping()) {
-      context_.error(for_each_->expr->range, "Invalid dynamic for_each value",
-                     std::format("Cannot use a value of type {} in for_each: a list, set, tuple, map or object is needed.", items->type_name()));
+      context_.error(
+          for_each_->expr->range, "Invalid dynamic for_each value",
+          std::format("Cannot use a value of type {} in for_each: a list, set, tuple, map or object is needed.",
+                      items->type_name()));
       return false;
     }
     bool ok = true;
@@ -39,7 +41,8 @@ class DynamicBlock {
   }
 
   bool read_parts() {
-    if (block_.labels.size() != 1) return fail(block_.header, "A dynamic block needs one label: the type of the blocks that it makes.");
+    if (block_.labels.size() != 1)
+      return fail(block_.header, "A dynamic block needs one label: the type of the blocks that it makes.");
     type_ = block_.labels[0].text;
     iterator_ = type_;
     for (const hcl::Attribute& attribute : block_.body.attributes) {
@@ -49,10 +52,15 @@ class DynamicBlock {
         labels_ = &attribute;
       } else if (attribute.name == "iterator") {
         const auto* name = std::get_if<hcl::ReferenceExpr>(&attribute.expr->node);
-        if (!name || !name->steps.empty()) return fail(attribute.expr->range, "The iterator must be a single bare name.");
+        if (!name || !name->steps.empty())
+          return fail(attribute.expr->range, "The iterator must be a single bare name.");
         iterator_ = name->root;
       } else {
-        return fail(attribute.name_range, std::format("\"{}\" is not expected here: a dynamic block has for_each, iterator, labels and a content block.", attribute.name));
+        return fail(
+            attribute.name_range,
+            std::format(
+                "\"{}\" is not expected here: a dynamic block has for_each, iterator, labels and a content block.",
+                attribute.name));
       }
     }
     for (const hcl::Block& inner : block_.body.blocks) {
@@ -84,7 +92,8 @@ class DynamicBlock {
     if (!values->is_sequence()) return fail(labels_->expr->range, "Labels must be a list of strings.");
     for (const hcl::Value& value : values->sequence()) {
       auto text = convert(value, hcl::Type::string());
-      if (!text.ok() || text->is_null()) return fail(labels_->expr->range, "Every label must be a string and not null.");
+      if (!text.ok() || text->is_null())
+        return fail(labels_->expr->range, "Every label must be a string and not null.");
       labels.push_back({text->string(), labels_->expr->range});
     }
     return true;

@@ -48,7 +48,8 @@ bool is_zero(const schema::Value& value) {
 std::string show(const schema::Value& value) { return schema::write_json(value).substr(0, 200); }
 
 // Every difference as one line: path, expected, found.
-void compare(const std::string& path, const schema::Value& expected, const schema::Value& found, std::vector<std::string>& out) {
+void compare(const std::string& path, const schema::Value& expected, const schema::Value& found,
+             std::vector<std::string>& out) {
   if (is_zero(expected) && is_zero(found)) return;
   if (expected.has_object() && found.has_object()) {
     std::map<std::string, int> keys;
@@ -71,7 +72,8 @@ void compare(const std::string& path, const schema::Value& expected, const schem
     }
     return;
   }
-  if (show(expected) != show(found)) out.push_back(std::format("{}: expected {} found {}", path, show(expected), show(found)));
+  if (show(expected) != show(found))
+    out.push_back(std::format("{}: expected {} found {}", path, show(expected), show(found)));
 }
 
 std::vector<std::string> differences(const std::string& name, const schema::Job& job) {
@@ -81,7 +83,9 @@ std::vector<std::string> differences(const std::string& name, const schema::Job&
 }
 
 // Nomad gives a task that has secrets its own ones twice, in place of its group's: a slip that we do not follow.
-bool is_known_departure(const std::string& difference) { return difference.starts_with("Job.TaskGroups[1].Tasks[0].Secrets[1]."); }
+bool is_known_departure(const std::string& difference) {
+  return difference.starts_with("Job.TaskGroups[1].Tasks[0].Secrets[1].");
+}
 
 class Data : public testing::TestWithParam<const char*> {
  protected:
@@ -149,8 +153,8 @@ TEST_P(Data, DroppingAnyKeyIsNoticed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, Data,
-                         testing::Values("web-game", "rolling-service", "node-agent", "database", "nightly-backup", "spread",
-                                         "constraints", "everything"),
+                         testing::Values("web-game", "rolling-service", "node-agent", "database", "nightly-backup",
+                                         "spread", "constraints", "everything"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::erase(name, '-');

@@ -98,9 +98,10 @@ bool Decoder::set_label(const BlockVisit& block, const BlockTable& table, Messag
   }
   if (block.labels.size() != 1) {
     bool missing = block.labels.empty();
-    context_.error(missing ? block.range : block.labels[1].range,
-                   missing ? std::format("Missing name for {}", block.type) : std::format("Extraneous label for {}", block.type),
-                   std::format("All {} blocks must have 1 label: {} \"name\" {{ … }}.", block.type, block.type));
+    context_.error(
+        missing ? block.range : block.labels[1].range,
+        missing ? std::format("Missing name for {}", block.type) : std::format("Extraneous label for {}", block.type),
+        std::format("All {} blocks must have 1 label: {} \"name\" {{ … }}.", block.type, block.type));
     return false;
   }
   if (table.label == "*") return true;
@@ -113,23 +114,27 @@ bool Decoder::set_label(const BlockVisit& block, const BlockTable& table, Messag
 void Decoder::check_required(const BlockVisit& block, const BlockTable& table) {
   for (const FieldRow& row : table.rows) {
     if (!row.required || block.body.find(row.key)) continue;
-    context_.error(block.range, "Missing required argument",
-                   std::format("The argument \"{}\" is required in a {} block, but it was not set.", row.key, block.type));
+    context_.error(
+        block.range, "Missing required argument",
+        std::format("The argument \"{}\" is required in a {} block, but it was not set.", row.key, block.type));
   }
 }
 
-void Decoder::decode_attribute(const hcl::Attribute& attribute, const BlockTable& table, const hcl::Scope& scope, Message* into) {
+void Decoder::decode_attribute(const hcl::Attribute& attribute, const BlockTable& table, const hcl::Scope& scope,
+                               Message* into) {
   const FieldRow* row = find_row(table, attribute.name);
   if (!row) {
     context_.error(attribute.name_range, "Unsupported argument",
-                   std::format("An argument named \"{}\" is not expected here.{}", attribute.name, did_you_mean(table, attribute.name)));
+                   std::format("An argument named \"{}\" is not expected here.{}", attribute.name,
+                               did_you_mean(table, attribute.name)));
     return;
   }
   if (is_block(row->kind)) {
-    context_.error(attribute.name_range, "Unsupported argument",
-                   std::format("An argument named \"{}\" is not expected here. Did you mean to define a block of type \"{}\"? "
-                               "Write {} {{ … }} without the equals sign.",
-                               attribute.name, attribute.name, attribute.name));
+    context_.error(
+        attribute.name_range, "Unsupported argument",
+        std::format("An argument named \"{}\" is not expected here. Did you mean to define a block of type \"{}\"? "
+                    "Write {} {{ … }} without the equals sign.",
+                    attribute.name, attribute.name, attribute.name));
     return;
   }
   if (is_map(row->kind)) return decode_map_attribute(attribute, *row, scope, into);
@@ -162,21 +167,26 @@ Result<int64_t> to_integer(const FieldRow& row, const hcl::Value& value) {
 Result<int64_t> to_duration(const hcl::Value& value) {
   if (value.kind() == hcl::Kind::kNumber && value.number().is_whole()) return value.number().integer();
   if (value.kind() != hcl::Kind::kString) {
-    return Error(Code::kInvalid, std::format("a duration such as \"30s\" or \"1h15m\" is required, but found {}", value.type_name()));
+    return Error(Code::kInvalid,
+                 std::format("a duration such as \"30s\" or \"1h15m\" is required, but found {}", value.type_name()));
   }
   auto duration = parse_duration(value.string());
-  if (!duration.ok()) return Error(Code::kInvalid, std::format("a duration such as \"30s\" or \"1h15m\" is required: {}", duration.error().message()));
+  if (!duration.ok())
+    return Error(Code::kInvalid,
+                 std::format("a duration such as \"30s\" or \"1h15m\" is required: {}", duration.error().message()));
   return std::chrono::nanoseconds(*duration).count();
 }
 
 }  // namespace
 
-void Decoder::decode_scalar(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into) {
+void Decoder::decode_scalar(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value,
+                            Message* into) {
   const auto* reflection = into->GetReflection();
   // A row without a proto field is only checked; a rule of the block reads it.
   const FieldDescriptor* field = row.proto.empty() ? nullptr : field_of(into, row.proto);
   auto bad = [&](const Error& error) {
-    context_.error(attribute.expr->range, "Unsuitable value type", std::format("Unsuitable value for \"{}\": {}.", attribute.name, error.message()));
+    context_.error(attribute.expr->range, "Unsuitable value type",
+                   std::format("Unsuitable value for \"{}\": {}.", attribute.name, error.message()));
   };
   switch (row.kind) {
     case FieldKind::kString: {
@@ -206,7 +216,8 @@ void Decoder::decode_scalar(const hcl::Attribute& attribute, const FieldRow& row
   }
 }
 
-void Decoder::decode_operator(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into) {
+void Decoder::decode_operator(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value,
+                              Message* into) {
   const auto* reflection = into->GetReflection();
   bool flag = row.kind == FieldKind::kOperatorBool;
   auto converted = hcl::convert(value, flag ? hcl::Type::boolean() : hcl::Type::string());
@@ -220,28 +231,35 @@ void Decoder::decode_operator(const hcl::Attribute& attribute, const FieldRow& r
   bool is_test = attribute.name == "is_set" || attribute.name == "is_not_set";
   if (text.empty() && !is_test) return;
   reflection->SetString(into, field_of(into, "operand"), attribute.name);
-  if (!is_test) reflection->SetString(into, field_of(into, row.kind == FieldKind::kOperatorProperty ? "l_target" : "r_target"), text);
+  if (!is_test)
+    reflection->SetString(into, field_of(into, row.kind == FieldKind::kOperatorProperty ? "l_target" : "r_target"),
+                          text);
 }
 
-void Decoder::decode_list(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into) {
+void Decoder::decode_list(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value,
+                          Message* into) {
   const auto* reflection = into->GetReflection();
   const FieldDescriptor* field = field_of(into, row.proto);
   auto fail = [&](std::string why) {
-    context_.error(attribute.expr->range, "Unsuitable value type", std::format("Unsuitable value for \"{}\": {}.", attribute.name, why));
+    context_.error(attribute.expr->range, "Unsuitable value type",
+                   std::format("Unsuitable value for \"{}\": {}.", attribute.name, why));
   };
   if (!value.is_sequence()) {
-    return fail(std::format("a list of {} is required, but found {}", row.kind == FieldKind::kStringList ? "strings" : "numbers", value.type_name()));
+    return fail(std::format("a list of {} is required, but found {}",
+                            row.kind == FieldKind::kStringList ? "strings" : "numbers", value.type_name()));
   }
   reflection->ClearField(into, field);
   for (const hcl::Value& item : value.sequence()) {
     if (item.is_null()) return fail("an item is null");
     if (row.kind == FieldKind::kStringList) {
       auto text = hcl::convert(item, hcl::Type::string());
-      if (!text.ok()) return fail(std::format("item {}: {}", reflection->FieldSize(*into, field), text.error().message()));
+      if (!text.ok())
+        return fail(std::format("item {}: {}", reflection->FieldSize(*into, field), text.error().message()));
       reflection->AddString(into, field, text->string());
     } else {
       auto integer = to_integer(row, item);
-      if (!integer.ok()) return fail(std::format("item {}: {}", reflection->FieldSize(*into, field), integer.error().message()));
+      if (!integer.ok())
+        return fail(std::format("item {}: {}", reflection->FieldSize(*into, field), integer.error().message()));
       reflection->AddInt64(into, field, *integer);
     }
   }
@@ -251,16 +269,18 @@ bool Decoder::decode_block(const BlockVisit& block, const BlockTable& table, Mes
                            std::map<std::string_view, hcl::Range>& seen) {
   const FieldRow* row = find_row(table, block.type);
   if (!row || (!is_block(row->kind) && !is_map(row->kind))) {
-    std::string hint = row ? std::format(" Write {} = … to set the argument of that name.", block.type) : did_you_mean(table, block.type);
-    context_.error(block.type_range, "Unsupported block type", std::format("Blocks of type \"{}\" are not expected here.{}", block.type, hint));
+    std::string hint = row ? std::format(" Write {} = … to set the argument of that name.", block.type)
+                           : did_you_mean(table, block.type);
+    context_.error(block.type_range, "Unsupported block type",
+                   std::format("Blocks of type \"{}\" are not expected here.{}", block.type, hint));
     return false;
   }
   if (row->kind == FieldKind::kBlock || is_map(row->kind)) {
     auto [earlier, fresh] = seen.emplace(row->key, block.range);
     if (!fresh) {
       context_.error(block.range, std::format("Duplicate {} block", block.type),
-                     std::format("Only one {} block is allowed. Another was defined at {}:{}.", block.type, context_.source.name,
-                                 position_at(context_.source, earlier->second.start).line));
+                     std::format("Only one {} block is allowed. Another was defined at {}:{}.", block.type,
+                                 context_.source.name, position_at(context_.source, earlier->second.start).line));
       return false;
     }
   }
@@ -295,12 +315,14 @@ google::protobuf::Message* Decoder::target_of(const BlockVisit& block, const Fie
   Message* entry = reflection->AddMessage(into, field);
   std::string key = block.labels.empty() ? "" : block.labels[0].text;
   const auto* entry_reflection = entry->GetReflection();
-  if (!context_.spend(block.range, static_cast<uint64_t>(reflection->FieldSize(*into, field)), key.size())) return nullptr;
+  if (!context_.spend(block.range, static_cast<uint64_t>(reflection->FieldSize(*into, field)), key.size()))
+    return nullptr;
   for (int i = 0; i + 1 < reflection->FieldSize(*into, field); ++i) {
     const Message& other = reflection->GetRepeatedMessage(*into, field, i);
     if (other.GetReflection()->GetString(other, field->message_type()->map_key()) != key) continue;
     reflection->RemoveLast(into, field);
-    context_.error(block.range, std::format("Duplicate {} block", block.type), std::format("Another {} block is named \"{}\".", block.type, key));
+    context_.error(block.range, std::format("Duplicate {} block", block.type),
+                   std::format("Another {} block is named \"{}\".", block.type, key));
     return nullptr;
   }
   entry_reflection->SetString(entry, field->message_type()->map_key(), key);
@@ -321,7 +343,8 @@ void Decoder::finish(const BlockVisit& block, Message* into) {
     if (!enabled) return;
     auto* logs = static_cast<schema::LogConfig*>(into);
     if (block.body.find("disabled")) {
-      context_.error(enabled->name_range, "Conflicting arguments", "Only one of \"enabled\" and \"disabled\" may be set; use \"disabled\".");
+      context_.error(enabled->name_range, "Conflicting arguments",
+                     "Only one of \"enabled\" and \"disabled\" may be set; use \"disabled\".");
       return;
     }
     auto value = context_.evaluate(*enabled->expr, block.scope);
@@ -337,12 +360,14 @@ void Decoder::finish_scaling(const BlockVisit& block, Message* into) {
   if (!block.labels.empty()) {
     std::string label = lower(block.labels[0].text);
     if (label != "cpu" && label != "mem") {
-      context_.error(block.labels[0].range, "Invalid scaling policy name", "scaling policy name must be \"cpu\" or \"mem\".");
+      context_.error(block.labels[0].range, "Invalid scaling policy name",
+                     "scaling policy name must be \"cpu\" or \"mem\".");
       return;
     }
     expected = "vertical_" + label;
   } else if (!policy->has_max()) {
-    context_.error(block.range, "Missing required argument", "The argument \"max\" is required in a scaling block, but it was not set.");
+    context_.error(block.range, "Missing required argument",
+                   "The argument \"max\" is required in a scaling block, but it was not set.");
   }
   if (policy->type().empty()) policy->set_type(expected);
   if (policy->type() != expected) {

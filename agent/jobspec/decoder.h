@@ -32,14 +32,18 @@ class Decoder {
   using Message = google::protobuf::Message;
   using FieldDescriptor = google::protobuf::FieldDescriptor;
 
-  void decode_attribute(const hcl::Attribute& attribute, const BlockTable& table, const hcl::Scope& scope, Message* into);
+  void decode_attribute(const hcl::Attribute& attribute, const BlockTable& table, const hcl::Scope& scope,
+                        Message* into);
   void decode_scalar(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into);
   void decode_operator(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into);
   void decode_list(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Value& value, Message* into);
-  bool decode_block(const BlockVisit& block, const BlockTable& table, Message* into, std::map<std::string_view, hcl::Range>& seen);
+  bool decode_block(const BlockVisit& block, const BlockTable& table, Message* into,
+                    std::map<std::string_view, hcl::Range>& seen);
   void decode_map_block(const BlockVisit& block, const FieldRow& row, Message* into);
-  void decode_map_attribute(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Scope& scope, Message* into);
-  void add_map_entry(const FieldRow& row, hcl::Range place, const std::string& key, const hcl::Value& value, Message* into);
+  void decode_map_attribute(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Scope& scope,
+                            Message* into);
+  void add_map_entry(const FieldRow& row, hcl::Range place, const std::string& key, const hcl::Value& value,
+                     Message* into);
   std::optional<hcl::Value> opaque_body(const hcl::Body& body, const hcl::Scope& scope);
   std::optional<hcl::Value> opaque_attribute(const hcl::Attribute& attribute, const hcl::Scope& scope);
   Message* target_of(const BlockVisit& block, const FieldRow& row, Message* into);

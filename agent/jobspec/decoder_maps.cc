@@ -11,7 +11,8 @@ namespace steppe::jobspec {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-void Decoder::add_map_entry(const FieldRow& row, hcl::Range place, const std::string& key, const hcl::Value& value, Message* into) {
+void Decoder::add_map_entry(const FieldRow& row, hcl::Range place, const std::string& key, const hcl::Value& value,
+                            Message* into) {
   if (!spend(place, key.size() + value.weight() * (row.kind == FieldKind::kValueMap ? 4 : 1))) return;
   const FieldDescriptor* field = into->GetDescriptor()->FindFieldByName(std::string(row.proto));
   STEPPE_ASSERT(field && field->is_map());
@@ -20,10 +21,12 @@ void Decoder::add_map_entry(const FieldRow& row, hcl::Range place, const std::st
   reflection->SetString(entry, field->message_type()->map_key(), key);
   const FieldDescriptor* slot = field->message_type()->map_value();
   auto bad = [&](std::string why) {
-    context_.error(place, "Unsuitable value type", std::format("Unsuitable value for \"{}\" of {}: {}.", key, row.key, why));
+    context_.error(place, "Unsuitable value type",
+                   std::format("Unsuitable value for \"{}\" of {}: {}.", key, row.key, why));
   };
   if (row.kind == FieldKind::kValueMap) {
-    if (value.depth() > schema::kMaxValueDepth) return bad(std::format("it is nested more than {} levels deep", schema::kMaxValueDepth));
+    if (value.depth() > schema::kMaxValueDepth)
+      return bad(std::format("it is nested more than {} levels deep", schema::kMaxValueDepth));
     to_schema_value(value, static_cast<schema::Value*>(reflection->MutableMessage(entry, slot)));
     return;
   }
@@ -44,12 +47,14 @@ void Decoder::add_map_entry(const FieldRow& row, hcl::Range place, const std::st
 
 void Decoder::decode_map_block(const BlockVisit& block, const FieldRow& row, Message* into) {
   if (!block.labels.empty()) {
-    context_.error(block.labels[0].range, std::format("Extraneous label for {}", block.type), std::format("No labels are expected for {} blocks.", block.type));
+    context_.error(block.labels[0].range, std::format("Extraneous label for {}", block.type),
+                   std::format("No labels are expected for {} blocks.", block.type));
     return;
   }
   if (const FieldDescriptor* field = into->GetDescriptor()->FindFieldByName(std::string(row.proto));
       into->GetReflection()->FieldSize(*into, field) != 0) {
-    context_.error(block.range, std::format("Duplicate {} block", block.type), std::format("{} is already set with an equals sign in this place.", block.type));
+    context_.error(block.range, std::format("Duplicate {} block", block.type),
+                   std::format("{} is already set with an equals sign in this place.", block.type));
     return;
   }
   if (row.kind == FieldKind::kValueMap) {
@@ -63,16 +68,19 @@ void Decoder::decode_map_block(const BlockVisit& block, const FieldRow& row, Mes
     if (value) add_map_entry(row, attribute.expr->range, attribute.name, *value, into);
   }
   for (const hcl::Block& inner : block.body.blocks) {
-    context_.error(inner.type_range, "Unsupported block type", std::format("{} holds only arguments: name = value.", block.type));
+    context_.error(inner.type_range, "Unsupported block type",
+                   std::format("{} holds only arguments: name = value.", block.type));
   }
 }
 
-void Decoder::decode_map_attribute(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Scope& scope, Message* into) {
+void Decoder::decode_map_attribute(const hcl::Attribute& attribute, const FieldRow& row, const hcl::Scope& scope,
+                                   Message* into) {
   auto value = context_.evaluate(*attribute.expr, scope);
   if (!value || value->is_null()) return;
   if (!value->is_mapping()) {
     context_.error(attribute.expr->range, "Unsuitable value type",
-                   std::format("Unsuitable value for \"{}\": a map is required, but found {}.", attribute.name, value->type_name()));
+                   std::format("Unsuitable value for \"{}\": a map is required, but found {}.", attribute.name,
+                               value->type_name()));
     return;
   }
   for (const auto& [key, item] : value->mapping()) add_map_entry(row, attribute.expr->range, key, item, into);
@@ -103,22 +111,25 @@ std::optional<hcl::Value> Decoder::opaque_body(const hcl::Body& body, const hcl:
     context_.error(range, "Value too large", error.message() + ".");
     return false;
   };
-  ok = for_each_block(body, scope, context_, [&](const BlockVisit& block) {
-    auto value = opaque_body(block.body, block.scope);
-    if (!value) return false;
-    for (auto label = block.labels.rbegin(); label != block.labels.rend(); ++label) {
-      auto list = hcl::Value::make_sequence(hcl::Kind::kTuple, {*std::move(value)});
-      if (!list.ok()) return too_large(block.range, list.error());
-      auto object = hcl::Value::make_mapping(hcl::Kind::kObject, {{label->text, *std::move(list)}});
-      if (!object.ok()) return too_large(block.range, object.error());
-      value = *std::move(object);
-    }
-    blocks[std::string(block.type)].push_back(*std::move(value));
-    return true;
-  }) && ok;
+  ok = for_each_block(body, scope, context_,
+                      [&](const BlockVisit& block) {
+                        auto value = opaque_body(block.body, block.scope);
+                        if (!value) return false;
+                        for (auto label = block.labels.rbegin(); label != block.labels.rend(); ++label) {
+                          auto list = hcl::Value::make_sequence(hcl::Kind::kTuple, {*std::move(value)});
+                          if (!list.ok()) return too_large(block.range, list.error());
+                          auto object = hcl::Value::make_mapping(hcl::Kind::kObject, {{label->text, *std::move(list)}});
+                          if (!object.ok()) return too_large(block.range, object.error());
+                          value = *std::move(object);
+                        }
+                        blocks[std::string(block.type)].push_back(*std::move(value));
+                        return true;
+                      }) &&
+       ok;
   for (auto& [type, list] : blocks) {
     if (items.contains(type)) {
-      context_.error(body.range, "Duplicate key", std::format("\"{}\" is set both as an argument and as a block.", type));
+      context_.error(body.range, "Duplicate key",
+                     std::format("\"{}\" is set both as an argument and as a block.", type));
       return std::nullopt;
     }
     auto value = hcl::Value::make_sequence(hcl::Kind::kTuple, std::move(list));

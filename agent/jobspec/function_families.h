@@ -27,11 +27,14 @@ void add_files(hcl::FunctionTable& table, const ParseOptions& options);
 inline hcl::Function::Parameter text_parameter(std::string name) { return {std::move(name), hcl::Type::string()}; }
 inline hcl::Function::Parameter number_parameter(std::string name) { return {std::move(name), hcl::Type::number()}; }
 inline hcl::Function::Parameter any_parameter(std::string name) { return {std::move(name), hcl::Type::any()}; }
-inline hcl::Function::Parameter nullable_parameter(std::string name) { return {std::move(name), hcl::Type::any(), true}; }
+inline hcl::Function::Parameter nullable_parameter(std::string name) {
+  return {std::move(name), hcl::Type::any(), true};
+}
 
 using Call = Result<hcl::Value> (*)(Arguments arguments, hcl::Budget& budget);
 
-inline void add(hcl::FunctionTable& table, std::string name, std::vector<hcl::Function::Parameter> parameters, Call call) {
+inline void add(hcl::FunctionTable& table, std::string name, std::vector<hcl::Function::Parameter> parameters,
+                Call call) {
   hcl::Function function;
   function.parameters = std::move(parameters);
   function.call = call;

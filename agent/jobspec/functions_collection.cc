@@ -11,7 +11,9 @@ using hcl::Kind;
 using hcl::Number;
 using hcl::Value;
 
-Error need(std::string_view what, const Value& found) { return invalid(std::format("{} is required, but found {}", what, found.type_name())); }
+Error need(std::string_view what, const Value& found) {
+  return invalid(std::format("{} is required, but found {}", what, found.type_name()));
+}
 
 // A list where all items have one type, else a tuple: what a function makes from items that it was given.
 Result<Value> list_or_tuple(bool list, Value::Sequence items) {
@@ -135,7 +137,8 @@ Result<Value> index_of(Arguments a, hcl::Budget&) {
   if (!a[0].is_sequence() || a[0].kind() == Kind::kSet) return need("a list, tuple, map or object", a[0]);
   STEPPE_TRY(Value key, convert(a[1], hcl::Type::number()));
   STEPPE_TRY(int64_t index, whole(key));
-  if (index < 0 || static_cast<uint64_t>(index) >= a[0].size()) return invalid(std::format("index {} is outside the list of {}", index, a[0].size()));
+  if (index < 0 || static_cast<uint64_t>(index) >= a[0].size())
+    return invalid(std::format("index {} is outside the list of {}", index, a[0].size()));
   return a[0].sequence()[static_cast<size_t>(index)];
 }
 
@@ -157,7 +160,8 @@ Result<Value> values(Arguments a, hcl::Budget&) {
 }
 
 Result<Value> length(Arguments a, hcl::Budget&) {
-  if (!a[0].is_sequence() && !a[0].is_mapping()) return need("a list, set, tuple, map or object (strlen counts a text)", a[0]);
+  if (!a[0].is_sequence() && !a[0].is_mapping())
+    return need("a list, set, tuple, map or object (strlen counts a text)", a[0]);
   return Value(Number(static_cast<int64_t>(a[0].size())));
 }
 
@@ -196,7 +200,9 @@ Result<Value> range(Arguments a, hcl::Budget&) {
   Value::Sequence out;
   for (Number at = start; end < start ? at > end : at < end;) {
     if (out.size() == kMost) {
-      return invalid("more than 1024 values were generated; either decrease the difference between start and end or use a smaller step");
+      return invalid(
+          "more than 1024 values were generated; either decrease the difference between start and end or use a smaller "
+          "step");
     }
     out.emplace_back(at);
     STEPPE_TRY(at, add(at, step));

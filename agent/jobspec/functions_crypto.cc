@@ -47,7 +47,9 @@ Result<Value> named_uuid(Arguments a, hcl::Budget&) {
     if (space == name) space = id;
   }
   auto id = Uuid::parse(space);
-  if (!id.ok()) return invalid(std::format("uuidv5() doesn't support namespace {}: expected dns, url, oid, x500 or a UUID", space.substr(0, 64)));
+  if (!id.ok())
+    return invalid(std::format("uuidv5() doesn't support namespace {}: expected dns, url, oid, x500 or a UUID",
+                               space.substr(0, 64)));
   std::string data(as_text(id->bytes));
   data += a[1].string();
   STEPPE_TRY(std::string bytes, digest(EVP_sha1(), data));
@@ -109,17 +111,22 @@ Result<Value> rsa_decrypt(Arguments a, hcl::Budget& budget) {
   if (!cipher.ok()) return invalid("failed to decode input: cipher text must be base64-encoded");
   STEPPE_TRY_VOID(budget.take_steps(20000));
   const std::string& pem = a[1].string();
-  std::unique_ptr<BIO, FreeBio> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(std::min<size_t>(pem.size(), 1 << 20))));
+  std::unique_ptr<BIO, FreeBio> bio(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(std::min<size_t>(pem.size(), 1 << 20))));
   auto no_password = [](char*, int, int, void*) { return -1; };
-  std::unique_ptr<EVP_PKEY, FreeKey> key(bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr) : nullptr);
-  if (!key || EVP_PKEY_base_id(key.get()) != EVP_PKEY_RSA) return invalid("failed to parse key: an RSA private key in PEM form without a password is needed");
+  std::unique_ptr<EVP_PKEY, FreeKey> key(bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr)
+                                             : nullptr);
+  if (!key || EVP_PKEY_base_id(key.get()) != EVP_PKEY_RSA)
+    return invalid("failed to parse key: an RSA private key in PEM form without a password is needed");
   std::unique_ptr<EVP_PKEY_CTX, FreeContext> context(EVP_PKEY_CTX_new(key.get(), nullptr));
   const auto* in = reinterpret_cast<const unsigned char*>(cipher->data());
   size_t size = 0;
-  bool ready = context && EVP_PKEY_decrypt_init(context.get()) == 1 && EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING) == 1 &&
+  bool ready = context && EVP_PKEY_decrypt_init(context.get()) == 1 &&
+               EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING) == 1 &&
                EVP_PKEY_decrypt(context.get(), nullptr, &size, in, cipher->size()) == 1;
   std::string out(size, '\0');
-  if (!ready || EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size, in, cipher->size()) != 1) {
+  if (!ready ||
+      EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size, in, cipher->size()) != 1) {
     return invalid("failed to decrypt: the text was not encrypted for this key");
   }
   out.resize(size);

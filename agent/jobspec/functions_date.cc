@@ -52,7 +52,10 @@ bool read_offset(std::string_view text, size_t& at, Stamp& stamp) {
 }
 
 Result<Stamp> parse_stamp(std::string_view text) {
-  auto fail = [&] { return invalid(std::format("not a valid RFC3339 timestamp: \"{}\", expected one like 2026-11-21T09:30:00Z", text.substr(0, 64))); };
+  auto fail = [&] {
+    return invalid(std::format("not a valid RFC3339 timestamp: \"{}\", expected one like 2026-11-21T09:30:00Z",
+                               text.substr(0, 64)));
+  };
   size_t at = 0;
   int year = digits(text, at, 4);
   bool ok = take(text, at, "-");
@@ -66,18 +69,21 @@ Result<Stamp> parse_stamp(std::string_view text) {
   ok = ok && take(text, at, ":");
   int second = digits(text, at, 2);
   if (!ok || year < 0 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return fail();
-  std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(std::max(month, 0))),
+  std::chrono::year_month_day date{std::chrono::year(year),
+                                   std::chrono::month(static_cast<unsigned>(std::max(month, 0))),
                                    std::chrono::day(static_cast<unsigned>(std::max(day, 0)))};
   if (!date.ok()) return fail();
   Stamp stamp;
   if (take(text, at, ".")) {
     int64_t scale = 100'000'000;
     size_t first = at;
-    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, scale /= 10) stamp.nanoseconds += (text[at] - '0') * scale;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, scale /= 10)
+      stamp.nanoseconds += (text[at] - '0') * scale;
     if (at == first) return fail();
   }
   if (!read_offset(text, at, stamp) || at != text.size()) return fail();
-  auto local = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
+  auto local = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+               std::chrono::seconds(second);
   stamp.utc = local - std::chrono::minutes(stamp.offset_minutes);
   return stamp;
 }
@@ -87,13 +93,15 @@ std::string offset_text(const Stamp& stamp, std::string_view separator) {
   return std::format("{}{:02}{}{:02}", stamp.offset_minutes < 0 ? '-' : '+', minutes / 60, separator, minutes % 60);
 }
 
-constexpr std::string_view kMonths[] = {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"};
+constexpr std::string_view kMonths[] = {"January", "February", "March",     "April",   "May",      "June",
+                                        "July",    "August",   "September", "October", "November", "December"};
 constexpr std::string_view kDays[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 
 class DateFormat {
  public:
   explicit DateFormat(const Stamp& stamp)
-      : stamp_(stamp), date_(std::chrono::floor<std::chrono::days>(stamp.local())),
+      : stamp_(stamp),
+        date_(std::chrono::floor<std::chrono::days>(stamp.local())),
         weekday_(std::chrono::weekday(std::chrono::floor<std::chrono::days>(stamp.local())).c_encoding()),
         clock_(stamp.local() - std::chrono::floor<std::chrono::days>(stamp.local())) {}
 
@@ -108,26 +116,30 @@ class DateFormat {
     switch (verb[0]) {
       case 'Y':
         if (length == 2) return std::format("{:02}", int(date_.year()) % 100);
-        return length == 4 ? Result<std::string>(std::format("{:04}", int(date_.year()))) : bad(verb, "year must either be \"YY\" or \"YYYY\"");
+        return length == 4 ? Result<std::string>(std::format("{:04}", int(date_.year())))
+                           : bad(verb, "year must either be \"YY\" or \"YYYY\"");
       case 'M': {
         std::string_view name = kMonths[unsigned(date_.month()) - 1];
         if (length > 4) return bad(verb, "month must be \"M\", \"MM\", \"MMM\", or \"MMMM\"");
-        return length == 3 ? std::string(name.substr(0, 3)) : length == 4 ? std::string(name) : number(unsigned(date_.month()));
+        return length == 3   ? std::string(name.substr(0, 3))
+               : length == 4 ? std::string(name)
+                             : number(unsigned(date_.month()));
       }
       case 'D': return number(unsigned(date_.day()));
       case 'E':
         if (length == 3) return std::string(kDays[weekday_].substr(0, 3));
-        return length == 4 ? Result<std::string>(std::string(kDays[weekday_])) : bad(verb, "day of week must either be \"EEE\" or \"EEEE\"");
+        return length == 4 ? Result<std::string>(std::string(kDays[weekday_]))
+                           : bad(verb, "day of week must either be \"EEE\" or \"EEEE\"");
       case 'h': return number(hour);
       case 'H': return number(hour % 12 == 0 ? 12 : hour % 12);
       case 'm': return number(clock_.minutes().count());
       case 's': return number(clock_.seconds().count());
-      case 'A':
-        return length == 2 ? Result<std::string>(hour < 12 ? "AM" : "PM") : bad(verb, "must be \"AA\"");
-      case 'a':
-        return length == 2 ? Result<std::string>(hour < 12 ? "am" : "pm") : bad(verb, "must be \"aa\"");
+      case 'A': return length == 2 ? Result<std::string>(hour < 12 ? "AM" : "PM") : bad(verb, "must be \"AA\"");
+      case 'a': return length == 2 ? Result<std::string>(hour < 12 ? "am" : "pm") : bad(verb, "must be \"aa\"");
       case 'Z': return zone(verb);
-      default: return invalid(std::format("invalid date format verb \"{}\": single quotes are required around literal letters", verb));
+      default:
+        return invalid(
+            std::format("invalid date format verb \"{}\": single quotes are required around literal letters", verb));
     }
   }
 
@@ -142,7 +154,9 @@ class DateFormat {
       default: return bad(verb, "timezone must be Z, ZZZ, ZZZZ, or ZZZZZ");
     }
   }
-  static Error bad(std::string_view verb, std::string_view why) { return invalid(std::format("invalid date format verb \"{}\": {}", verb, why)); }
+  static Error bad(std::string_view verb, std::string_view why) {
+    return invalid(std::format("invalid date format verb \"{}\": {}", verb, why));
+  }
 
   Stamp stamp_;
   std::chrono::year_month_day date_;
@@ -191,7 +205,8 @@ Result<Value> format_date(Arguments a, hcl::Budget&) {
 Result<Value> add_time(Arguments a, hcl::Budget&) {
   STEPPE_TRY(Stamp stamp, parse_stamp(a[0].string()));
   auto duration = parse_duration(a[1].string());
-  if (!duration.ok()) return invalid(std::format("invalid duration \"{}\": {}", a[1].string().substr(0, 64), duration.error().message()));
+  if (!duration.ok())
+    return invalid(std::format("invalid duration \"{}\": {}", a[1].string().substr(0, 64), duration.error().message()));
   auto total = std::chrono::nanoseconds(stamp.nanoseconds) + std::chrono::nanoseconds(*duration);
   auto seconds = std::chrono::floor<std::chrono::seconds>(total);
   stamp.utc += seconds;
@@ -201,8 +216,9 @@ Result<Value> add_time(Arguments a, hcl::Budget&) {
   std::chrono::year_month_day date(days);
   std::chrono::hh_mm_ss clock(local - days);
   if (int(date.year()) < 0 || int(date.year()) > 9999) return invalid("the result is outside the years 0 to 9999");
-  return Value(std::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}", int(date.year()), unsigned(date.month()), unsigned(date.day()), clock.hours().count(),
-                           clock.minutes().count(), clock.seconds().count(), stamp.offset_minutes == 0 ? "Z" : offset_text(stamp, ":")));
+  return Value(std::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}", int(date.year()), unsigned(date.month()),
+                           unsigned(date.day()), clock.hours().count(), clock.minutes().count(),
+                           clock.seconds().count(), stamp.offset_minutes == 0 ? "Z" : offset_text(stamp, ":")));
 }
 
 }  // namespace

@@ -110,7 +110,8 @@ Result<Value> json_of(Arguments a, hcl::Budget& budget) {
 Result<Value> encode_url(Arguments a, hcl::Budget&) {
   std::string out;
   for (char c : a[0].string()) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                 c == '.' || c == '~';
     if (plain) {
       out += c;
     } else if (c == ' ') {
@@ -130,7 +131,8 @@ class CsvReader {
   // One record; empty lines are passed over. False at the end.
   Result<bool> record(std::vector<std::string>& fields) {
     fields.clear();
-    while (!at_end() && (text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n")) at_ += text_[at_] == '\n' ? 1 : 2, ++line_;
+    while (!at_end() && (text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n"))
+      at_ += text_[at_] == '\n' ? 1 : 2, ++line_;
     if (at_end()) return false;
     for (;;) {
       STEPPE_TRY_VOID(field(fields.emplace_back()));
@@ -149,7 +151,8 @@ class CsvReader {
     if (at_end() || text_[at_] != '"') {
       size_t end = at_;
       while (end < text_.size() && text_[end] != ',' && text_[end] != '\n' && text_.substr(end, 2) != "\r\n") {
-        if (text_[end] == '"') return invalid(std::format("CSV parse error on line {}: bare \" in non-quoted field", line_));
+        if (text_[end] == '"')
+          return invalid(std::format("CSV parse error on line {}: bare \" in non-quoted field", line_));
         ++end;
       }
       into = text_.substr(at_, end - at_);
@@ -169,7 +172,8 @@ class CsvReader {
       }
       ++at_;
       bool ends = at_end() || text_[at_] == ',' || text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n";
-      if (!ends) return invalid(std::format("CSV parse error on line {}: extraneous or missing \" in quoted-field", line_));
+      if (!ends)
+        return invalid(std::format("CSV parse error on line {}: extraneous or missing \" in quoted-field", line_));
       return {};
     }
     return invalid(std::format("CSV parse error on line {}: extraneous or missing \" in quoted-field", line_));
@@ -186,7 +190,8 @@ Result<Value> decode_csv(Arguments a, hcl::Budget& budget) {
   STEPPE_TRY(bool any, reader.record(names));
   if (!any) return invalid("missing header line");
   for (size_t i = 0; i < names.size(); ++i) {
-    if (std::find(names.begin(), names.begin() + static_cast<ptrdiff_t>(i), names[i]) != names.begin() + static_cast<ptrdiff_t>(i)) {
+    if (std::find(names.begin(), names.begin() + static_cast<ptrdiff_t>(i), names[i]) !=
+        names.begin() + static_cast<ptrdiff_t>(i)) {
       return invalid(std::format("duplicate column name \"{}\"", names[i]));
     }
     if (i >= 4096) return Error(Code::kExhausted, "at most 4096 columns are read");
@@ -195,7 +200,8 @@ Result<Value> decode_csv(Arguments a, hcl::Budget& budget) {
   for (;;) {
     STEPPE_TRY(bool more, reader.record(fields));
     if (!more) break;
-    if (fields.size() != names.size()) return invalid(std::format("CSV parse error on line {}: wrong number of fields", reader.line()));
+    if (fields.size() != names.size())
+      return invalid(std::format("CSV parse error on line {}: wrong number of fields", reader.line()));
     Value::Mapping row;
     for (size_t i = 0; i < names.size(); ++i) {
       STEPPE_TRY_VOID(budget.take_bytes(names[i].size() + fields[i].size() + 64));

@@ -76,9 +76,12 @@ class PathPattern {
     STEPPE_TRY_VOID(budget_.take_steps(1 + name.size() / 16));
     if (size_t open = pattern.find('{'); open != pattern.npos) {
       size_t close = pattern.find('}', open);
-      if (close == pattern.npos || depth > 8) return invalid("failed to glob pattern: a brace is not closed, or there are too many");
+      if (close == pattern.npos || depth > 8)
+        return invalid("failed to glob pattern: a brace is not closed, or there are too many");
       for (std::string_view choice : split(pattern.substr(open + 1, close - open - 1), ',')) {
-        STEPPE_TRY(bool fits, part_matches(std::string(pattern.substr(0, open)) + std::string(choice) + std::string(pattern.substr(close + 1)), name, depth + 1));
+        STEPPE_TRY(bool fits, part_matches(std::string(pattern.substr(0, open)) + std::string(choice) +
+                                               std::string(pattern.substr(close + 1)),
+                                           name, depth + 1));
         if (fits) return true;
       }
       return false;
@@ -157,7 +160,9 @@ class Files {
     STEPPE_TRY(std::string path, path_of(value));
     auto text = reader_.read(path);
     if (!text.ok()) return std::move(text).wrap("read " + path).error();
-    if (text->size() > kMaxFileBytes) return Error(Code::kExhausted, std::format("{} has {} bytes; at most {} are read", path, text->size(), kMaxFileBytes));
+    if (text->size() > kMaxFileBytes)
+      return Error(Code::kExhausted,
+                   std::format("{} has {} bytes; at most {} are read", path, text->size(), kMaxFileBytes));
     STEPPE_TRY_VOID(budget.take_bytes(2 * text->size()));
     return text;
   }
@@ -194,7 +199,8 @@ void add_files(hcl::FunctionTable& table, const ParseOptions& options) {
                      std::function<Result<Value>(Files&, Arguments, hcl::Budget&)> body) {
     hcl::Function function;
     function.parameters = std::move(parameters);
-    function.call = [reader = options.files, base = options.base_directory, body = std::move(body)](Arguments a, hcl::Budget& budget) -> Result<Value> {
+    function.call = [reader = options.files, base = options.base_directory, body = std::move(body)](
+                        Arguments a, hcl::Budget& budget) -> Result<Value> {
       if (!reader) return Error(Code::kDenied, "filesystem functions are disabled here");
       Files files(*reader, base);
       return body(files, a, budget);
@@ -203,8 +209,10 @@ void add_files(hcl::FunctionTable& table, const ParseOptions& options) {
   };
   auto path = text_parameter("path");
   add_one("abspath", {path}, [](Files& files, Arguments a, hcl::Budget&) { return files.absolute(a[0]); });
-  add_one("basename", {path}, [](Files&, Arguments a, hcl::Budget&) -> Result<Value> { return Value(base_name(a[0].string())); });
-  add_one("dirname", {path}, [](Files&, Arguments a, hcl::Budget&) -> Result<Value> { return Value(directory_name(a[0].string())); });
+  add_one("basename", {path},
+          [](Files&, Arguments a, hcl::Budget&) -> Result<Value> { return Value(base_name(a[0].string())); });
+  add_one("dirname", {path},
+          [](Files&, Arguments a, hcl::Budget&) -> Result<Value> { return Value(directory_name(a[0].string())); });
   add_one("pathexpand", {path}, [](Files& files, Arguments a, hcl::Budget&) -> Result<Value> {
     STEPPE_TRY(std::string expanded, files.expand_home(a[0].string()));
     return Value(std::move(expanded));
@@ -219,7 +227,8 @@ void add_files(hcl::FunctionTable& table, const ParseOptions& options) {
     return Value(base64(as_bytes(text)));
   });
   add_one("fileexists", {path}, [](Files& files, Arguments a, hcl::Budget&) { return files.exists(a[0]); });
-  add_one("fileset", {path, text_parameter("pattern")}, [](Files& files, Arguments a, hcl::Budget& budget) { return files.matching(a[0], a[1], budget); });
+  add_one("fileset", {path, text_parameter("pattern")},
+          [](Files& files, Arguments a, hcl::Budget& budget) { return files.matching(a[0], a[1], budget); });
 }
 
 }  // namespace steppe::jobspec

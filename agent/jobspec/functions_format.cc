@@ -56,7 +56,8 @@ class Formatter {
  private:
   std::optional<size_t> read_number(size_t& at) {
     size_t begin = at, value = 0;
-    while (at < pattern_.size() && pattern_[at] >= '0' && pattern_[at] <= '9') value = std::min<size_t>(value * 10 + static_cast<size_t>(pattern_[at++] - '0'), 1 << 20);
+    while (at < pattern_.size() && pattern_[at] >= '0' && pattern_[at] <= '9')
+      value = std::min<size_t>(value * 10 + static_cast<size_t>(pattern_[at++] - '0'), 1 << 20);
     if (at == begin) return std::nullopt;
     return value;
   }
@@ -64,15 +65,23 @@ class Formatter {
   Result<> read_verb(size_t begin, Verb& verb) {
     size_t at = begin + 1;
     verb.offset = begin;
-    auto at_end = [&] { return invalid(std::format("unexpected end of the format string in a verb at offset {}", begin)); };
+    auto at_end = [&] {
+      return invalid(std::format("unexpected end of the format string in a verb at offset {}", begin));
+    };
     for (; at < pattern_.size(); ++at) {
       char c = pattern_[at];
-      if (c == '#') verb.sharp = true;
-      else if (c == '+') verb.plus = true;
-      else if (c == '-') verb.minus = true;
-      else if (c == ' ') verb.space = true;
-      else if (c == '0') verb.zero = true;
-      else break;
+      if (c == '#')
+        verb.sharp = true;
+      else if (c == '+')
+        verb.plus = true;
+      else if (c == '-')
+        verb.minus = true;
+      else if (c == ' ')
+        verb.space = true;
+      else if (c == '0')
+        verb.zero = true;
+      else
+        break;
     }
     verb.width = read_number(at);
     if (at < pattern_.size() && pattern_[at] == '.') {
@@ -92,7 +101,8 @@ class Formatter {
     verb.text = pattern_.substr(begin, at + 1 - begin);
     if (!std::string_view("vtbdoxXeEfgGsq").contains(verb.letter)) {
       bool letter = isalpha(static_cast<unsigned char>(verb.letter));
-      return letter ? invalid(std::format("unsupported format verb '{}' in \"{}\" at offset {}", verb.letter, verb.text, begin))
+      return letter ? invalid(std::format("unsupported format verb '{}' in \"{}\" at offset {}", verb.letter, verb.text,
+                                          begin))
                     : invalid(std::format("unrecognized format character at offset {}", at));
     }
     if (verb.width.value_or(0) > kMaxWidth || verb.precision.value_or(0) > kMaxWidth) {
@@ -105,11 +115,14 @@ class Formatter {
     size_t index = verb.argument ? *verb.argument - 1 : next_;
     named_ = named_ || verb.argument;
     if (index >= arguments_.size()) {
-      return invalid(std::format("not enough arguments for \"{}\" at {}: need index {} but have {} total", verb.text, verb.offset, index + 1, arguments_.size()));
+      return invalid(std::format("not enough arguments for \"{}\" at {}: need index {} but have {} total", verb.text,
+                                 verb.offset, index + 1, arguments_.size()));
     }
     next_ = index + 1;
     auto shown = show(verb, arguments_[index]);
-    if (!shown.ok()) return invalid(std::format("unsupported value for \"{}\" at {}: {}", verb.text, verb.offset, shown.error().message()));
+    if (!shown.ok())
+      return invalid(
+          std::format("unsupported value for \"{}\" at {}: {}", verb.text, verb.offset, shown.error().message()));
     STEPPE_TRY_VOID(budget_.take_bytes(shown->size() + verb.width.value_or(0)));
     out_ += pad(verb, *std::move(shown));
     return {};
@@ -184,9 +197,16 @@ class Formatter {
     char digits[72];
     auto [end, fault] = std::to_chars(digits, digits + sizeof digits, magnitude, base);
     std::string text(digits, end);
-    if (verb.letter == 'X') std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'a' ? static_cast<char>(c - 32) : c; });
+    if (verb.letter == 'X')
+      std::transform(text.begin(), text.end(), text.begin(),
+                     [](char c) { return c >= 'a' ? static_cast<char>(c - 32) : c; });
     if (verb.precision && text.size() < *verb.precision) text.insert(0, *verb.precision - text.size(), '0');
-    if (verb.sharp) text.insert(0, verb.letter == 'b' ? "0b" : verb.letter == 'o' ? "0" : verb.letter == 'x' ? "0x" : verb.letter == 'X' ? "0X" : "");
+    if (verb.sharp)
+      text.insert(0, verb.letter == 'b'   ? "0b"
+                     : verb.letter == 'o' ? "0"
+                     : verb.letter == 'x' ? "0x"
+                     : verb.letter == 'X' ? "0X"
+                                          : "");
     return with_sign(verb, integer < 0, std::move(text));
   }
 
@@ -210,10 +230,14 @@ class Formatter {
     if (general && !verb.precision) {
       // The shortest digits that say it all, with an exponent outside of 0.0001 to 999999.
       bool exponent = real != 0 && (real < 1e-4 || real >= 1e6);
-      if (exponent && number.number().is_whole()) return with_sign(verb, negative, whole_with_exponent(number.number()));
-      end = std::to_chars(text, text + sizeof text, real, exponent ? std::chars_format::scientific : std::chars_format::fixed);
+      if (exponent && number.number().is_whole())
+        return with_sign(verb, negative, whole_with_exponent(number.number()));
+      end = std::to_chars(text, text + sizeof text, real,
+                          exponent ? std::chars_format::scientific : std::chars_format::fixed);
     } else {
-      auto form = general ? std::chars_format::general : verb.letter == 'f' ? std::chars_format::fixed : std::chars_format::scientific;
+      auto form = general              ? std::chars_format::general
+                  : verb.letter == 'f' ? std::chars_format::fixed
+                                       : std::chars_format::scientific;
       end = std::to_chars(text, text + sizeof text, real, form, static_cast<int>(verb.precision.value_or(6)));
     }
     if (end.ec != std::errc()) return invalid("the number is too long to format");
@@ -241,7 +265,8 @@ Result<Value> format_list(Arguments a, hcl::Budget& budget) {
   for (size_t i = 1; i < a.size(); ++i) {
     if (!a[i].is_sequence()) continue;
     if (count && *count != a[i].size()) {
-      return invalid(std::format("argument {} has length {}, which is inconsistent with the other lists of length {}", i, a[i].size(), *count));
+      return invalid(std::format("argument {} has length {}, which is inconsistent with the other lists of length {}",
+                                 i, a[i].size(), *count));
     }
     count = a[i].size();
   }
@@ -250,7 +275,8 @@ Result<Value> format_list(Arguments a, hcl::Budget& budget) {
   Value::Sequence out;
   for (size_t row = 0; row < rows; ++row) {
     std::vector<Value> arguments;
-    for (const Value& argument : a.subspan(1)) arguments.push_back(argument.is_sequence() ? argument.sequence()[row] : argument);
+    for (const Value& argument : a.subspan(1))
+      arguments.push_back(argument.is_sequence() ? argument.sequence()[row] : argument);
     auto text = Formatter(a[0].string(), arguments, budget).run();
     if (!text.ok()) return std::move(text).wrap(std::format("error on format iteration {}", row)).error();
     out.emplace_back(*std::move(text));

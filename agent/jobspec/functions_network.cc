@@ -51,7 +51,10 @@ bool parse_groups(std::string_view text, std::vector<uint16_t>& groups) {
     if (parts[i].empty() || parts[i].size() > 4) return false;
     uint16_t group = 0;
     for (char c : parts[i]) {
-      int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      int digit = c >= '0' && c <= '9'   ? c - '0'
+                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                         : -1;
       if (digit < 0) return false;
       group = static_cast<uint16_t>(group << 4 | digit);
     }
@@ -105,7 +108,9 @@ std::string address_text(Address address, int bits) {
   auto part = [&](int shift) { return static_cast<unsigned>(address >> shift & 0xFF); };
   return std::format("{}.{}.{}.{}", part(24), part(16), part(8), part(0));
 }
-std::string network_text(const Network& network) { return std::format("{}/{}", address_text(network.address, network.bits), network.prefix); }
+std::string network_text(const Network& network) {
+  return std::format("{}/{}", address_text(network.address, network.bits), network.prefix);
+}
 
 Result<Network> parse_network(const Value& value) {
   std::string_view text = value.string();
@@ -157,7 +162,8 @@ Result<Value> subnet(Arguments a, hcl::Budget&) {
   STEPPE_TRY(int64_t number, whole(a[2]));
   STEPPE_TRY(Network part, extend(network, by));
   bool fits = number >= 0 && (by >= 63 || number < (int64_t{1} << by));
-  if (!fits) return invalid(std::format("prefix extension of {} does not accommodate a subnet numbered {}", by, number));
+  if (!fits)
+    return invalid(std::format("prefix extension of {} does not accommodate a subnet numbered {}", by, number));
   if (part.bits > part.prefix) {
     part.address |= static_cast<Address>(number) << (part.bits - part.prefix);
   } else {
@@ -180,9 +186,12 @@ Result<Value> subnets(Arguments a, hcl::Budget&) {
     int room = part.bits - part.prefix;
     Address size = Address{1} << room;
     Address start = (next + size - 1) & ~(size - 1);
-    Address last = network.address | (network.bits == 128 && network.prefix == 0 ? ~Address{0} : (Address{1} << (network.bits - network.prefix)) - 1);
+    Address last = network.address |
+                   (network.bits == 128 && network.prefix == 0 ? ~Address{0}
+                                                               : (Address{1} << (network.bits - network.prefix)) - 1);
     if (full || start < next || start > last || size - 1 > last - start) {
-      return invalid(std::format("not enough remaining address space for a subnet with a prefix of {} bits", part.prefix));
+      return invalid(
+          std::format("not enough remaining address space for a subnet with a prefix of {} bits", part.prefix));
     }
     part.address = start;
     out.emplace_back(network_text(part));

@@ -28,7 +28,8 @@ Result<Value> round_down(Arguments a, hcl::Budget&) {
 }
 Result<Value> logarithm(Arguments a, hcl::Budget&) {
   double number = a[0].number().as_double(), base = a[1].number().as_double();
-  if (number <= 0 || base <= 0 || base == 1) return invalid("a logarithm needs a number above 0 and a base above 0 other than 1");
+  if (number <= 0 || base <= 0 || base == 1)
+    return invalid("a logarithm needs a number above 0 and a base above 0 other than 1");
   return wrap(Number::calculated(std::log(number) / std::log(base)));
 }
 Result<Value> power(Arguments a, hcl::Budget&) {
@@ -68,7 +69,9 @@ Result<Value> parse_integer(Arguments a, hcl::Budget&) {
   STEPPE_TRY(int64_t base, whole(a[1]));
   if (base < 2 || base > 62) return invalid("base must be a whole number between 2 and 62 inclusive");
   std::string_view text = a[0].string();
-  auto fail = [&] { return invalid(std::format("cannot parse \"{}\" as a base {} integer", text.substr(0, 64), base)); };
+  auto fail = [&] {
+    return invalid(std::format("cannot parse \"{}\" as a base {} integer", text.substr(0, 64), base));
+  };
   std::string_view digits = text;
   bool negative = digits.starts_with('-');
   if (negative || digits.starts_with('+')) digits.remove_prefix(1);
@@ -78,7 +81,8 @@ Result<Value> parse_integer(Arguments a, hcl::Budget&) {
     int digit = digit_of(c, base);
     if (digit >= base) return fail();
     // Counts down when negative: the smallest integer has no positive counterpart.
-    if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, negative ? -digit : digit, &value)) {
+    if (__builtin_mul_overflow(value, base, &value) ||
+        __builtin_add_overflow(value, negative ? -digit : digit, &value)) {
       return invalid(std::format("\"{}\" does not fit in 64 bits", text.substr(0, 64)));
     }
   }

@@ -59,12 +59,14 @@ Result<Value> set_product(Arguments a, hcl::Budget& budget) {
   uint64_t rows = 1;
   bool sets = true;
   for (const Value& value : a) {
-    if (!value.is_sequence()) return invalid(std::format("a list, tuple or set is required, but found {}", value.type_name()));
+    if (!value.is_sequence())
+      return invalid(std::format("a list, tuple or set is required, but found {}", value.type_name()));
     sets = sets && value.kind() == Kind::kSet;
     if (__builtin_mul_overflow(rows, value.size(), &rows)) return Error(Code::kExhausted, "the product is too large");
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(rows, 64 + 32 * a.size(), &bytes)) return Error(Code::kExhausted, "the product is too large");
+  if (__builtin_mul_overflow(rows, 64 + 32 * a.size(), &bytes))
+    return Error(Code::kExhausted, "the product is too large");
   STEPPE_TRY_VOID(budget.take_bytes(bytes));
   Value::Sequence out;
   std::vector<size_t> at(a.size(), 0);

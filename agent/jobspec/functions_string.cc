@@ -17,7 +17,8 @@ uint32_t decode(std::string_view text, size_t& at) {
   auto lead = static_cast<unsigned char>(text[at]);
   size_t length = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
   uint32_t code = length == 1 ? lead : lead & (0xFFu >> (length + 1));
-  for (size_t i = 1; i < length && at + i < text.size(); ++i) code = code << 6 | (static_cast<unsigned char>(text[at + i]) & 0x3F);
+  for (size_t i = 1; i < length && at + i < text.size(); ++i)
+    code = code << 6 | (static_cast<unsigned char>(text[at + i]) & 0x3F);
   at = std::min(at + length, text.size());
   return code;
 }
@@ -40,10 +41,12 @@ void encode(uint32_t code, std::string& out) {
 // Case of the alphabets that keep their two cases in regular places: Latin, Greek, Cyrillic. Others stay as they are.
 uint32_t to_upper(uint32_t c) {
   if (c >= 'a' && c <= 'z') return c - 32;
-  if ((c >= 0xE0 && c <= 0xFE && c != 0xF7) || (c >= 0x430 && c <= 0x44F) || (c >= 0x3B1 && c <= 0x3C9 && c != 0x3C2)) return c - 32;
+  if ((c >= 0xE0 && c <= 0xFE && c != 0xF7) || (c >= 0x430 && c <= 0x44F) || (c >= 0x3B1 && c <= 0x3C9 && c != 0x3C2))
+    return c - 32;
   if (c == 0xFF) return 0x178;
   if (c >= 0x450 && c <= 0x45F) return c - 80;
-  bool odd_is_lower = (c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177) || (c >= 0x460 && c <= 0x481) || (c >= 0x48A && c <= 0x4BF);
+  bool odd_is_lower = (c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177) || (c >= 0x460 && c <= 0x481) ||
+                      (c >= 0x48A && c <= 0x4BF);
   if (odd_is_lower && c != 0x131) return c & ~1u;
   bool even_is_lower = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17E);
   if (even_is_lower && c % 2 == 0) return c - 1;
@@ -51,10 +54,12 @@ uint32_t to_upper(uint32_t c) {
 }
 uint32_t to_lower(uint32_t c) {
   if (c >= 'A' && c <= 'Z') return c + 32;
-  if ((c >= 0xC0 && c <= 0xDE && c != 0xD7) || (c >= 0x410 && c <= 0x42F) || (c >= 0x391 && c <= 0x3A9 && c != 0x3A2)) return c + 32;
+  if ((c >= 0xC0 && c <= 0xDE && c != 0xD7) || (c >= 0x410 && c <= 0x42F) || (c >= 0x391 && c <= 0x3A9 && c != 0x3A2))
+    return c + 32;
   if (c == 0x178) return 0xFF;
   if (c >= 0x400 && c <= 0x40F) return c + 80;
-  bool odd_is_lower = (c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177) || (c >= 0x460 && c <= 0x481) || (c >= 0x48A && c <= 0x4BF);
+  bool odd_is_lower = (c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177) || (c >= 0x460 && c <= 0x481) ||
+                      (c >= 0x48A && c <= 0x4BF);
   if (odd_is_lower && c != 0x130) return c | 1u;
   bool even_is_lower = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17E);
   if (even_is_lower && c % 2 == 1) return c + 1;
@@ -78,7 +83,8 @@ Result<Value> title(Arguments a, hcl::Budget&) {
   for (size_t at = 0; at < text.size();) {
     uint32_t code = decode(text, at);
     encode(starts ? to_upper(code) : code, out);
-    bool word = (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z') || (code >= '0' && code <= '9') || code == '_';
+    bool word =
+        (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z') || (code >= '0' && code <= '9') || code == '_';
     starts = code < 0x80 ? !word : code == 0xA0 || code == 0x3000 || (code >= 0x2000 && code <= 0x200A);
   }
   return Value(std::move(out));
@@ -168,7 +174,8 @@ Result<Value> replace_text(Arguments a, hcl::Budget& budget) {
 }
 
 // Go's template: $1, ${1}, $name, ${name}, $$. A name runs as far as letters, digits and '_' do.
-void expand(std::string_view pattern, const std::map<std::string, int>& names, const std::vector<re2::StringPiece>& groups, std::string& out) {
+void expand(std::string_view pattern, const std::map<std::string, int>& names,
+            const std::vector<re2::StringPiece>& groups, std::string& out) {
   for (size_t at = 0; at < pattern.size();) {
     if (pattern[at] != '$' || at + 1 == pattern.size()) {
       out += pattern[at++];
@@ -207,9 +214,11 @@ Result<Value> regex_replace(Arguments a, hcl::Budget& budget) {
   if (!regex.ok()) return invalid(std::format("invalid regular expression: {}", regex.error()));
   std::vector<re2::StringPiece> groups(static_cast<size_t>(regex.NumberOfCapturingGroups()) + 1);
   std::string out;
-  // Go's rule for empty matches: one right behind another match does not count, and each search moves on by a character.
+  // Go's rule for empty matches: one right behind another match does not count, and each search moves on by a
+  // character.
   size_t at = 0, copied = 0;
-  while (at <= text.size() && regex.Match(text, at, text.size(), RE2::UNANCHORED, groups.data(), static_cast<int>(groups.size()))) {
+  while (at <= text.size() &&
+         regex.Match(text, at, text.size(), RE2::UNANCHORED, groups.data(), static_cast<int>(groups.size()))) {
     auto begin = static_cast<size_t>(groups[0].data() - text.data()), end = begin + groups[0].size();
     size_t before = out.size();
     out.append(text, copied, begin - copied);
@@ -296,11 +305,12 @@ Result<Value> trim_suffix(Arguments a, hcl::Budget&) {
 Result<Value> trim_space(Arguments a, hcl::Budget&) { return Value(trim(a[0].string())); }
 
 bool extends_cluster(uint32_t c) {
-  return (c >= 0x300 && c <= 0x36F) || (c >= 0x483 && c <= 0x489) || (c >= 0x591 && c <= 0x5BD) || (c >= 0x610 && c <= 0x61A) ||
-         (c >= 0x64B && c <= 0x65F) || (c >= 0x93A && c <= 0x94F && c != 0x93D) || (c >= 0xE31 && c <= 0xE3A && c != 0xE32 && c != 0xE33) ||
-         (c >= 0xE47 && c <= 0xE4E) || (c >= 0x1AB0 && c <= 0x1AFF) || (c >= 0x1DC0 && c <= 0x1DFF) || c == 0x200C || c == 0x200D ||
-         (c >= 0x20D0 && c <= 0x20F0) || (c >= 0x302A && c <= 0x302F) || (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0xFE20 && c <= 0xFE2F) ||
-         (c >= 0x1F3FB && c <= 0x1F3FF) || (c >= 0xE0020 && c <= 0xE01EF);
+  return (c >= 0x300 && c <= 0x36F) || (c >= 0x483 && c <= 0x489) || (c >= 0x591 && c <= 0x5BD) ||
+         (c >= 0x610 && c <= 0x61A) || (c >= 0x64B && c <= 0x65F) || (c >= 0x93A && c <= 0x94F && c != 0x93D) ||
+         (c >= 0xE31 && c <= 0xE3A && c != 0xE32 && c != 0xE33) || (c >= 0xE47 && c <= 0xE4E) ||
+         (c >= 0x1AB0 && c <= 0x1AFF) || (c >= 0x1DC0 && c <= 0x1DFF) || c == 0x200C || c == 0x200D ||
+         (c >= 0x20D0 && c <= 0x20F0) || (c >= 0x302A && c <= 0x302F) || (c >= 0xFE00 && c <= 0xFE0F) ||
+         (c >= 0xFE20 && c <= 0xFE2F) || (c >= 0x1F3FB && c <= 0x1F3FF) || (c >= 0xE0020 && c <= 0xE01EF);
 }
 bool is_regional(uint32_t c) { return c >= 0x1F1E6 && c <= 0x1F1FF; }
 
@@ -314,7 +324,8 @@ std::vector<size_t> grapheme_ends(std::string_view text) {
     uint32_t code = decode(text, at);
     bool pictograph_joined = before == 0x200D && code >= 0x2190;
     bool flag = is_regional(code) && regionals % 2 == 1;
-    bool joins = !ends.empty() && (extends_cluster(code) || pictograph_joined || flag || (before == '\r' && code == '\n'));
+    bool joins =
+        !ends.empty() && (extends_cluster(code) || pictograph_joined || flag || (before == '\r' && code == '\n'));
     regionals = is_regional(code) ? regionals + 1 : 0;
     before = code;
     if (joins) {

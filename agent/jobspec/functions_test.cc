@@ -95,17 +95,24 @@ TEST_F(Functions, MatchTheTable) {
   }
   EXPECT_GT(rows, 250u);
   // No function is left out of the table but those that need chance, files or a key.
-  const std::set<std::string> elsewhere = {"abspath", "bcrypt", "file", "filebase64", "fileexists", "fileset", "pathexpand", "uuidv4"};
-  for (const auto& [name, function] : make_functions({})) EXPECT_TRUE(called.contains(name) || elsewhere.contains(name)) << name;
+  const std::set<std::string> elsewhere = {"abspath",    "bcrypt",  "file",       "filebase64",
+                                           "fileexists", "fileset", "pathexpand", "uuidv4"};
+  for (const auto& [name, function] : make_functions({}))
+    EXPECT_TRUE(called.contains(name) || elsewhere.contains(name)) << name;
 }
 
 TEST_F(Functions, AllNamesArePresent) {
   constexpr std::string_view kNames =
-      "abs ceil floor log max min parseint pow signum chomp format formatlist indent join lower regex_replace replace split strlen strrev "
-      "substr title trim trimprefix trimspace trimsuffix upper chunklist coalesce coalescelist compact concat contains distinct element "
-      "flatten index keys length lookup merge range reverse setintersection setproduct setunion slice sort values zipmap base64decode "
-      "base64encode csvdecode jsondecode jsonencode urlencode yamldecode yamlencode bcrypt md5 rsadecrypt sha1 sha256 sha512 uuidv4 uuidv5 "
-      "cidrhost cidrnetmask cidrsubnet cidrsubnets formatdate timeadd abspath basename dirname file filebase64 fileexists fileset pathexpand "
+      "abs ceil floor log max min parseint pow signum chomp format formatlist indent join lower regex_replace replace "
+      "split strlen strrev "
+      "substr title trim trimprefix trimspace trimsuffix upper chunklist coalesce coalescelist compact concat contains "
+      "distinct element "
+      "flatten index keys length lookup merge range reverse setintersection setproduct setunion slice sort values "
+      "zipmap base64decode "
+      "base64encode csvdecode jsondecode jsonencode urlencode yamldecode yamlencode bcrypt md5 rsadecrypt sha1 sha256 "
+      "sha512 uuidv4 uuidv5 "
+      "cidrhost cidrnetmask cidrsubnet cidrsubnets formatdate timeadd abspath basename dirname file filebase64 "
+      "fileexists fileset pathexpand "
       "can convert try";
   hcl::FunctionTable table = make_functions({});
   size_t count = 0;
@@ -140,7 +147,11 @@ TEST_F(Functions, RandomOnesComeFromTheGivenSource) {
 }
 
 TEST_F(Functions, FilesComeFromTheGivenReader) {
-  fake.files = {{"/job/a.txt", "hello"}, {"/job/conf/x.yml", "x"}, {"/job/conf/deep/y.yml", "y"}, {"/job/bin", "\xFF\xFE"}, {"/home/me/h", "home"}};
+  fake.files = {{"/job/a.txt", "hello"},
+                {"/job/conf/x.yml", "x"},
+                {"/job/conf/deep/y.yml", "y"},
+                {"/job/bin", "\xFF\xFE"},
+                {"/home/me/h", "home"}};
   EXPECT_EQ(run("file(\"a.txt\")"), "\"hello\"");
   EXPECT_EQ(run("file(\"conf/../a.txt\")"), "\"hello\"");
   EXPECT_EQ(run("file(\"~/h\")"), "\"home\"");
@@ -169,13 +180,15 @@ TEST_F(Functions, DecryptsRsa) {
   char* data = nullptr;
   long size = BIO_get_mem_data(bio.get(), &data);
   hcl::Value pem{std::string(data, static_cast<size_t>(size))};
-  std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(EVP_PKEY_CTX_new(key.get(), nullptr), EVP_PKEY_CTX_free);
+  std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(EVP_PKEY_CTX_new(key.get(), nullptr),
+                                                                      EVP_PKEY_CTX_free);
   ASSERT_EQ(EVP_PKEY_encrypt_init(context.get()), 1);
   ASSERT_EQ(EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING), 1);
   std::string plain = "hello steppe", cipher(256, 0);
   size_t length = cipher.size();
   ASSERT_EQ(EVP_PKEY_encrypt(context.get(), reinterpret_cast<unsigned char*>(cipher.data()), &length,
-                             reinterpret_cast<const unsigned char*>(plain.data()), plain.size()), 1);
+                             reinterpret_cast<const unsigned char*>(plain.data()), plain.size()),
+            1);
   cipher.resize(length);
   hcl::Value arguments[] = {hcl::Value(base64(as_bytes(cipher))), pem};
   hcl::Budget budget;
@@ -193,13 +206,17 @@ TEST_F(Functions, DecryptsRsa) {
 
 TEST_F(Functions, HugeResultsAreRefused) {
   for (const char* text : {
-           "join(format(\"%4000s\", \"x\"), range(1000), range(1000), [for a in range(1000): [for b in range(1000): a]]...)",
+           "join(format(\"%4000s\", \"x\"), range(1000), range(1000), [for a in range(1000): [for b in range(1000): "
+           "a]]...)",
            "setproduct(range(1000), range(1000), range(1000), range(1000), range(1000), range(1000), range(1000))",
            "format(\"%999999999d\", 1)",
-           "replace(format(\"%4000s\", \"\"), \" \", replace(format(\"%4000s\", \"\"), \" \", format(\"%4000s\", \"\")))",
+           "replace(format(\"%4000s\", \"\"), \" \", replace(format(\"%4000s\", \"\"), \" \", format(\"%4000s\", "
+           "\"\")))",
            "indent(1024, replace(format(\"%4000s\", \"\"), \" \", replace(format(\"%4000s\", \"\"), \" \", \"\\n\")))",
-           "yamldecode(\"a: &a [x,x,x,x,x,x,x,x,x,x]\\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\\n"
-           "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\\n"
+           "yamldecode(\"a: &a [x,x,x,x,x,x,x,x,x,x]\\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\\nc: &c "
+           "[*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\\n"
+           "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\\nf: &f "
+           "[*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\\n"
            "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\")",
            "jsondecode(replace(format(\"%4000s\", \"\"), \" \", \"[\"))",
            "yamldecode(replace(format(\"%4000s\", \"\"), \" \", \"[\"))",

@@ -19,12 +19,15 @@ std::optional<Value> evaluate_quietly(const hcl::Expr& expr, const hcl::Evaluati
 }
 
 std::optional<Value> try_each(const hcl::CallExpr& call, hcl::Range range, hcl::Evaluation& ev) {
-  if (call.arguments.empty() || call.expands_last) return fail(ev, range, "Call to function \"try\" failed: at least one argument is required, and none may be expanded.");
+  if (call.arguments.empty() || call.expands_last)
+    return fail(ev, range,
+                "Call to function \"try\" failed: at least one argument is required, and none may be expanded.");
   std::string why;
   for (const hcl::ExprPtr& argument : call.arguments) {
     hcl::Diagnostics faults;
     if (auto value = evaluate_quietly(*argument, ev, faults)) return value;
-    why += "\n- " + (faults.list().empty() ? std::string("?") : faults.list()[0].summary + ": " + faults.list()[0].detail);
+    why +=
+        "\n- " + (faults.list().empty() ? std::string("?") : faults.list()[0].summary + ": " + faults.list()[0].detail);
   }
   return fail(ev, range, std::format("Call to function \"try\" failed: no expression succeeded:{}", why));
 }
@@ -36,12 +39,14 @@ std::optional<Value> can(const hcl::CallExpr& call, hcl::Range range, hcl::Evalu
 }
 
 std::optional<Value> convert_to(const hcl::CallExpr& call, hcl::Range range, hcl::Evaluation& ev) {
-  if (call.arguments.size() != 2 || call.expands_last) return fail(ev, range, "Function \"convert\" expects 2 arguments: a value and a type.");
+  if (call.arguments.size() != 2 || call.expands_last)
+    return fail(ev, range, "Function \"convert\" expects 2 arguments: a value and a type.");
   auto type = hcl::evaluate_type(*call.arguments[1], ev);
   auto value = type ? hcl::evaluate(*call.arguments[0], ev) : std::nullopt;
   if (!value) return std::nullopt;
   auto converted = hcl::convert(*value, *type);
-  if (!converted.ok()) return fail(ev, range, std::format("Call to function \"convert\" failed: {}.", converted.error().message()));
+  if (!converted.ok())
+    return fail(ev, range, std::format("Call to function \"convert\" failed: {}.", converted.error().message()));
   return *std::move(converted);
 }
 

@@ -68,15 +68,16 @@ class YamlDecoder {
   Result<> next(Event& event) {
     STEPPE_TRY_VOID(budget_.take_steps(1));
     if (yaml_parser_parse(&parser_, event.slot())) return {};
-    return invalid(std::format("on line {}, column {}: {}", parser_.problem_mark.line + 1, parser_.problem_mark.column + 1,
-                               parser_.problem ? parser_.problem : "cannot be read"));
+    return invalid(std::format("on line {}, column {}: {}", parser_.problem_mark.line + 1,
+                               parser_.problem_mark.column + 1, parser_.problem ? parser_.problem : "cannot be read"));
   }
   Result<> skip(yaml_event_type_t) {
     Event event;
     return next(event);
   }
   static Error fail(const yaml_event_t& event, std::string why) {
-    return invalid(std::format("on line {}, column {}: {}", event.start_mark.line + 1, event.start_mark.column + 1, std::move(why)));
+    return invalid(std::format("on line {}, column {}: {}", event.start_mark.line + 1, event.start_mark.column + 1,
+                               std::move(why)));
   }
 
   Result<Value> node(uint32_t depth) {
@@ -131,7 +132,8 @@ class YamlDecoder {
       Event event;
       STEPPE_TRY_VOID(next(event));
       if (event->type == YAML_MAPPING_END_EVENT) break;
-      bool merges = event->type == YAML_SCALAR_EVENT && event->data.scalar.plain_implicit && scalar_text(*event) == "<<";
+      bool merges =
+          event->type == YAML_SCALAR_EVENT && event->data.scalar.plain_implicit && scalar_text(*event) == "<<";
       STEPPE_TRY(Value key, node_of(*event, depth + 1));
       STEPPE_TRY(Value item, node(depth + 1));
       STEPPE_TRY_VOID(budget_.take_bytes(96));
@@ -168,7 +170,8 @@ class YamlDecoder {
     std::string tag = text_of(event.data.scalar.tag);
     if (tag.empty()) return event.data.scalar.plain_implicit ? resolve(text) : Result<Value>(Value(text));
     constexpr std::string_view kPrefix = "tag:yaml.org,2002:";
-    std::string_view kind = std::string_view(tag).starts_with(kPrefix) ? std::string_view(tag).substr(kPrefix.size()) : tag;
+    std::string_view kind =
+        std::string_view(tag).starts_with(kPrefix) ? std::string_view(tag).substr(kPrefix.size()) : tag;
     if (kind == "str" || tag == "!") return Value(text);
     if (kind == "null") return Value();
     if (kind == "bool" || kind == "int" || kind == "float") {
@@ -302,7 +305,8 @@ void write_mapping(const Value& value, size_t indent, Place place, std::string& 
 void write_yaml(const Value& value, size_t indent, Place place, std::string& out) {
   bool nested = (value.is_sequence() || value.is_mapping()) && !is_empty(value);
   if (place == Place::kDash || (place == Place::kKey && !nested)) out += ' ';
-  if (nested) return value.is_sequence() ? write_sequence(value, indent, place, out) : write_mapping(value, indent, place, out);
+  if (nested)
+    return value.is_sequence() ? write_sequence(value, indent, place, out) : write_mapping(value, indent, place, out);
   switch (value.kind()) {
     case Kind::kNull: out += "null"; break;
     case Kind::kBool: out += value.boolean() ? "true" : "false"; break;

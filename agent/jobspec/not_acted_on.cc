@@ -71,18 +71,22 @@ class Finder {
       if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
       int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
       for (int i = 0; i < count; ++i) {
-        const Message& inner = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i) : reflection->GetMessage(message, field);
+        const Message& inner = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i)
+                                                    : reflection->GetMessage(message, field);
         visit(inner, inner_path(inner, *field, path));
       }
     }
   }
 
  private:
-  static std::string join(const std::string& path, std::string_view what) { return path.empty() ? std::string(what) : std::format("{} > {}", path, what); }
+  static std::string join(const std::string& path, std::string_view what) {
+    return path.empty() ? std::string(what) : std::format("{} > {}", path, what);
+  }
 
   static std::string inner_path(const Message& inner, const FieldDescriptor& field, const std::string& path) {
     std::string_view type = inner.GetDescriptor()->name();
-    if (type == "TaskGroup") return join(path, std::format("group {}", static_cast<const schema::TaskGroup&>(inner).name()));
+    if (type == "TaskGroup")
+      return join(path, std::format("group {}", static_cast<const schema::TaskGroup&>(inner).name()));
     if (type == "Task") return join(path, std::format("task {}", static_cast<const schema::Task&>(inner).name()));
     if (type == "NetworkResource") return join(path, "network");
     return join(path, field.name());
@@ -92,17 +96,20 @@ class Finder {
     if (found.empty() || found.back() != text) found.push_back(std::move(text));
   }
 
-  bool is_waiting(std::string_view type, const FieldDescriptor& field, const Message& message, const std::string& path) {
+  bool is_waiting(std::string_view type, const FieldDescriptor& field, const Message& message,
+                  const std::string& path) {
     for (const Waiting& row : kWaiting) {
       if (row.message != type || row.field != field.name()) continue;
-      bool off = field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL && !message.GetReflection()->GetBool(message, &field);
+      bool off =
+          field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL && !message.GetReflection()->GetBool(message, &field);
       if (!off) add(join(path, row.key));
       return true;
     }
     return false;
   }
 
-  void check_limited(std::string_view type, const FieldDescriptor& field, const Message& message, const std::string& path) {
+  void check_limited(std::string_view type, const FieldDescriptor& field, const Message& message,
+                     const std::string& path) {
     for (const Limited& row : kLimited) {
       if (row.message != type || row.field != field.name()) continue;
       std::string value = message.GetReflection()->GetString(message, &field);

@@ -15,7 +15,9 @@ namespace {
 const hcl::Block* find_job(const hcl::Body& file, const Context& context) {
   for (const hcl::Attribute& attribute : file.attributes) {
     context.error(attribute.name_range, "Unsupported argument",
-                  std::format("An argument named \"{}\" is not expected here: a job file holds variable, variables, locals and one job block.", attribute.name));
+                  std::format("An argument named \"{}\" is not expected here: a job file holds variable, variables, "
+                              "locals and one job block.",
+                              attribute.name));
   }
   const hcl::Block* job = nullptr;
   for (const hcl::Block& block : file.blocks) {
@@ -24,14 +26,16 @@ const hcl::Block* find_job(const hcl::Body& file, const Context& context) {
       std::string_view near = hcl::nearest_name(block.type, {"job", "variable", "variables", "locals"});
       context.error(block.type_range, "Unsupported block type",
                     std::format("Blocks of type \"{}\" are not expected here.{}", block.type,
-                                near.empty() ? " A job file holds variable, variables, locals and one job block." : std::format(" Did you mean \"{}\"?", near)));
+                                near.empty() ? " A job file holds variable, variables, locals and one job block."
+                                             : std::format(" Did you mean \"{}\"?", near)));
     } else if (job) {
       context.error(block.header, "Duplicate job block", "Only one block of type \"job\" is allowed in a file.");
     } else {
       job = &block;
     }
   }
-  if (!job) context.diagnostics.error(context.source.name, "Missing job block", "A job block is required: job \"name\" { … }");
+  if (!job)
+    context.diagnostics.error(context.source.name, "Missing job block", "A job block is required: job \"name\" { … }");
   return job;
 }
 
@@ -46,7 +50,8 @@ std::string warnings_of(const hcl::Diagnostics& diagnostics) {
 
 }  // namespace
 
-Result<schema::Job> parse(std::string_view file_name, std::string_view text, const ParseOptions& options, Findings* findings) {
+Result<schema::Job> parse(std::string_view file_name, std::string_view text, const ParseOptions& options,
+                          Findings* findings) {
   hcl::Diagnostics diagnostics;
   hcl::Source source{std::string(file_name), std::string(text)};
   hcl::Body file = hcl::parse_body(source, diagnostics);
@@ -65,7 +70,8 @@ Result<schema::Job> parse(std::string_view file_name, std::string_view text, con
 
   schema::Job job;
   TaskDefaults defaults;
-  Decoder(context, defaults).decode({block->type, block->header, block->type_range, block->labels, block->body, scope}, job_table(), &job);
+  Decoder(context, defaults)
+      .decode({block->type, block->header, block->type_range, block->labels, block->body, scope}, job_table(), &job);
   if (diagnostics.has_errors()) return diagnostics.to_error();
   normalize(job, block->labels[0].text, std::move(defaults));
   if (findings) findings->warnings = warnings_of(diagnostics);

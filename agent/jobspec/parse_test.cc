@@ -16,7 +16,8 @@ std::string repeat(std::string_view text, size_t count) {
 
 // A job whose one task has `meta` set to the given text.
 std::string with_meta(const std::string& meta, const std::string& before = "") {
-  return before + "\njob \"j\" {\n  meta {\n" + meta + "\n  }\n  group \"g\" {\n    task \"t\" {\n      driver = \"exec\"\n    }\n  }\n}\n";
+  return before + "\njob \"j\" {\n  meta {\n" + meta +
+         "\n  }\n  group \"g\" {\n    task \"t\" {\n      driver = \"exec\"\n    }\n  }\n}\n";
 }
 
 std::string meta_of(const std::string& text, const ParseOptions& options = {}) {
@@ -31,7 +32,8 @@ std::string meta_of(const std::string& text, const ParseOptions& options = {}) {
 void expect_error(const std::string& text, std::string_view expected, const ParseOptions& options = {}) {
   auto job = parse("t.hcl", text, options);
   ASSERT_FALSE(job.ok()) << text;
-  EXPECT_NE(job.error().message().find(expected), std::string::npos) << text << "\nexpected: " << expected << "\nfound: " << job.error().message();
+  EXPECT_NE(job.error().message().find(expected), std::string::npos)
+      << text << "\nexpected: " << expected << "\nfound: " << job.error().message();
 }
 
 TEST(Variables, StrongerSourcesWin) {
@@ -48,14 +50,20 @@ TEST(Variables, StrongerSourcesWin) {
 
 TEST(Variables, AreConvertedToTheirTypes) {
   std::string declare =
-      "variable \"list\" { type = list(number) }\nvariable \"obj\" {\n  type = object({ a = string, b = optional(number, 3) })\n}\n"
+      "variable \"list\" { type = list(number) }\nvariable \"obj\" {\n  type = object({ a = string, b = "
+      "optional(number, 3) })\n}\n"
       "variable \"flag\" { type = bool }\nvariable \"free\" {}\nvariable \"count\" { type = number }\n";
-  std::string text = with_meta("list = join(\"-\", var.list)\nobj = \"${var.obj.a}${var.obj.b}\"\nflag = var.flag ? \"yes\" : \"no\"\nfree = var.free\ncount = var.count + 1", declare);
+  std::string text = with_meta(
+      "list = join(\"-\", var.list)\nobj = \"${var.obj.a}${var.obj.b}\"\nflag = var.flag ? \"yes\" : \"no\"\nfree = "
+      "var.free\ncount = var.count + 1",
+      declare);
   ParseOptions options;
   options.var_flags = {"list=[1, \"2\"]", "obj={a=5}", "flag=true", "free=[not hcl", "count=41"};
   EXPECT_EQ(meta_of(text, options), "count=42 flag=yes free=[not hcl list=1-2 obj=53");
   options.var_flags[0] = "list=[\"x\"]";
-  expect_error(text, "The value for list is not compatible with the variable's type constraint: item 0: a number is required", options);
+  expect_error(text,
+               "The value for list is not compatible with the variable's type constraint: item 0: a number is required",
+               options);
   options.var_flags[0] = "list=[1";
   expect_error(text, "<value for var.list from arguments>:1,", options);
   options.var_flags[0] = "list=[1]";
@@ -69,11 +77,13 @@ TEST(Variables, AreConvertedToTheirTypes) {
 
 TEST(Variables, MissingAndWrongOnesAreErrors) {
   expect_error(with_meta("v = var.v", "variable \"v\" { type = string }"), "Unset variable \"v\"");
-  expect_error(with_meta("v = var.v", "variable \"v\" {\n  type = number\n  default = \"x\"\n}"), "This default value is not compatible");
+  expect_error(with_meta("v = var.v", "variable \"v\" {\n  type = number\n  default = \"x\"\n}"),
+               "This default value is not compatible");
   expect_error(with_meta("v = var.w", "variable \"v\" { default = 1 }"), "does not have an attribute named \"w\"");
   expect_error(with_meta("", "variable \"v\" {\n  defualt = 1\n}"), "\"defualt\" is not expected here");
   expect_error(with_meta("", "variable \"v v\" {}"), "Invalid variable name");
-  expect_error(with_meta("", "variable \"v\" { default = 1 }\nvariables {\n  v = 2\n}"), "Duplicate v variable definition");
+  expect_error(with_meta("", "variable \"v\" { default = 1 }\nvariables {\n  v = 2\n}"),
+               "Duplicate v variable definition");
   ParseOptions options;
   options.var_files = {{"vars.hcl", "variable \"v\" {}\n"}};
   expect_error(with_meta(""), "Variable declaration in a .var file", options);
@@ -86,23 +96,35 @@ TEST(Variables, MissingAndWrongOnesAreErrors) {
 
 TEST(Variables, AreValidated) {
   std::string declare =
-      "variable \"v\" {\n  default = \"abc\"\n  validation {\n    condition = strlen(var.v) < 4\n    error_message = \"Too long.\"\n  }\n}";
+      "variable \"v\" {\n  default = \"abc\"\n  validation {\n    condition = strlen(var.v) < 4\n    error_message = "
+      "\"Too long.\"\n  }\n}";
   EXPECT_EQ(meta_of(with_meta("v = var.v", declare)), "v=abc");
   ParseOptions options;
   options.var_flags = {"v=abcd"};
   expect_error(with_meta("v = var.v", declare), "", {.var_flags = {"v=abcd"}});
   expect_error(with_meta("v = var.v", declare), "Invalid value for cmd variable; var.v: Too long.", options);
-  expect_error(with_meta("", "variable \"v\" {\n  default = 1\n  validation {\n    condition = true\n    error_message = \"x\"\n  }\n}"), "must refer to var.v");
-  expect_error(with_meta("", "variable \"v\" {\n  default = 1\n  validation {\n    condition = var.v == var.w\n    error_message = \"x\"\n  }\n}"), "can only refer to the variable itself");
-  expect_error(with_meta("", "variable \"v\" {\n  default = 1\n  validation {\n    condition = var.v > 0\n  }\n}"), "\"error_message\" is required");
+  expect_error(
+      with_meta(
+          "",
+          "variable \"v\" {\n  default = 1\n  validation {\n    condition = true\n    error_message = \"x\"\n  }\n}"),
+      "must refer to var.v");
+  expect_error(with_meta("",
+                         "variable \"v\" {\n  default = 1\n  validation {\n    condition = var.v == var.w\n    "
+                         "error_message = \"x\"\n  }\n}"),
+               "can only refer to the variable itself");
+  expect_error(with_meta("", "variable \"v\" {\n  default = 1\n  validation {\n    condition = var.v > 0\n  }\n}"),
+               "\"error_message\" is required");
 }
 
 TEST(Locals, AreCalculatedInTheOrderTheyNeed) {
   EXPECT_EQ(meta_of(with_meta("a = local.a\nall = join(\",\", keys(local))",
-                              "locals {\n  a = \"${local.b}!\"\n  b = local.list[1]\n}\nlocals {\n  list = [for x in [1, 2]: x * local.factor]\n  factor = 10\n}")),
+                              "locals {\n  a = \"${local.b}!\"\n  b = local.list[1]\n}\nlocals {\n  list = [for x in "
+                              "[1, 2]: x * local.factor]\n  factor = 10\n}")),
             "a=20! all=a,b,factor,list");
-  expect_error(with_meta("a = local.a", "locals {\n  a = local.b\n  b = \"${local.c}\"\n  c = local.a\n}"), "local.a -> local.b -> local.c -> local.a");
-  expect_error(with_meta("a = local.a", "locals {\n  a = local.nosuch\n}"), "does not have an attribute named \"nosuch\"");
+  expect_error(with_meta("a = local.a", "locals {\n  a = local.b\n  b = \"${local.c}\"\n  c = local.a\n}"),
+               "local.a -> local.b -> local.c -> local.a");
+  expect_error(with_meta("a = local.a", "locals {\n  a = local.nosuch\n}"),
+               "does not have an attribute named \"nosuch\"");
   expect_error(with_meta("", "locals {\n  a = 1\n}\nlocals {\n  a = 2\n}"), "Duplicate a definition");
   std::string chain = "locals {\n  v0 = 1\n";
   for (int i = 1; i < 5000; ++i) chain += "  v" + std::to_string(i) + " = local.v" + std::to_string(i - 1) + "\n";
@@ -110,7 +132,8 @@ TEST(Locals, AreCalculatedInTheOrderTheyNeed) {
 }
 
 TEST(References, OfRunTimeStayText) {
-  EXPECT_EQ(meta_of(with_meta("a = \"${attr.kernel.name}\"\nb = \"${NOMAD_PORT_http}:${env[\"HOME\"]}\"\nc = node.unique.id\nd = \"$${x}\"\ne = \"${meta.a-b}\"")),
+  EXPECT_EQ(meta_of(with_meta("a = \"${attr.kernel.name}\"\nb = \"${NOMAD_PORT_http}:${env[\"HOME\"]}\"\nc = "
+                              "node.unique.id\nd = \"$${x}\"\ne = \"${meta.a-b}\"")),
             "a=${attr.kernel.name} b=${NOMAD_PORT_http}:${env[\"HOME\"]} c=${node.unique.id} d=${x} e=${meta.a-b}");
 }
 
@@ -154,7 +177,8 @@ job "j" {
   ASSERT_EQ(job->task_groups(1).tasks_size(), 2);
   const auto& task = job->task_groups(1).tasks(1);
   EXPECT_EQ(task.name(), "b-y");
-  EXPECT_EQ(schema::write_field_json(task, *task.GetDescriptor()->FindFieldByName("config")), R"({"command":"/bin/y","mount":[{"size":2},{"size":9}]})");
+  EXPECT_EQ(schema::write_field_json(task, *task.GetDescriptor()->FindFieldByName("config")),
+            R"({"command":"/bin/y","mount":[{"size":2},{"size":9}]})");
 }
 
 TEST(Dynamic, FaultsAreErrors) {
@@ -168,8 +192,12 @@ TEST(Dynamic, FaultsAreErrors) {
 }
 
 TEST(Decode, UnknownNamesComeWithSuggestions) {
-  auto in_task = [](std::string inner) { return "job \"j\" {\n  group \"g\" {\n    task \"t\" {\n" + inner + "\n    }\n  }\n}"; };
-  expect_error("job \"j\" {\n  datacentres = []\n}", "t.hcl:2,3-14: Unsupported argument; An argument named \"datacentres\" is not expected here. Did you mean \"datacenters\"?");
+  auto in_task = [](std::string inner) {
+    return "job \"j\" {\n  group \"g\" {\n    task \"t\" {\n" + inner + "\n    }\n  }\n}";
+  };
+  expect_error("job \"j\" {\n  datacentres = []\n}",
+               "t.hcl:2,3-14: Unsupported argument; An argument named \"datacentres\" is not expected here. Did you "
+               "mean \"datacenters\"?");
   expect_error("job \"j\" {\n  gruop \"x\" {}\n}", "Did you mean \"group\"?");
   expect_error(in_task("resource {}"), "Did you mean \"resources\"?");
   expect_error(in_task("resources = {}"), "Did you mean to define a block of type \"resources\"?");
@@ -196,10 +224,12 @@ TEST(Decode, WrongTypesAreErrors) {
   expect_error(in_group("update {}\nupdate {}"), "Only one update block is allowed. Another was defined at t.hcl:3");
   expect_error(in_group("volume \"a\" {}\nvolume \"a\" {}"), "Another volume block is named \"a\"");
   expect_error(in_group("scaling {}"), "\"max\" is required in a scaling block");
-  expect_error(in_group("task \"t\" {\n  logs {\n    enabled = true\n    disabled = false\n  }\n}"), "Only one of \"enabled\" and \"disabled\"");
+  expect_error(in_group("task \"t\" {\n  logs {\n    enabled = true\n    disabled = false\n  }\n}"),
+               "Only one of \"enabled\" and \"disabled\"");
   expect_error(in_group("task \"t\" {\n  scaling \"disk\" {}\n}"), "must be \"cpu\" or \"mem\"");
   expect_error("job \"j\" {\n  datacenters = \"dc1\"\n}", "a list of strings is required, but found string");
-  expect_error("job \"j\" {\n  priority = \"high\"\n  all_at_once = 3\n  type = []\n}", "Unsuitable value for \"type\"");
+  expect_error("job \"j\" {\n  priority = \"high\"\n  all_at_once = 3\n  type = []\n}",
+               "Unsuitable value for \"type\"");
 }
 
 TEST(Decode, SmallForms) {
@@ -230,7 +260,8 @@ job "label" {
     }
   }
   task "alone" { driver = "exec" }
-})", {});
+})",
+                   {});
   ASSERT_TRUE(job.ok()) << job.error().message();
   EXPECT_EQ(job->id(), "own-id");
   EXPECT_EQ(job->name(), "label");
@@ -251,15 +282,57 @@ job "label" {
   EXPECT_FALSE(job->has_vault());
 }
 
+// Shapes as Nomad's parser makes them of the same text.
+TEST(Decode, DriverConfigKeepsItsShapes) {
+  auto job = parse("t.hcl", R"(
+job "j" {
+  group "g" {
+    task "t" {
+      config {
+        n     = 1.0
+        m     = 1e3
+        neg   = -1
+        l     = [1, "a", true, null, { x = 1 }]
+        o     = { a = { b = 1 } }
+        empty = []
+        eo    = {}
+        p     = true ? { a = 1 } : { a = 2 }
+        q     = [{ a = { b = 1 } }]
+        blk {
+          x { y = 1 }
+        }
+        blk {
+          x { y = 2 }
+        }
+        lab "foo" "bar" { z = 1 }
+        e {}
+      }
+    }
+  }
+})",
+                   {});
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  const auto& task = job->task_groups(0).tasks(0);
+  EXPECT_EQ(schema::write_field_json(task, *task.GetDescriptor()->FindFieldByName("config")),
+            R"({"blk":[{"x":[{"y":1}]},{"x":[{"y":2}]}],"e":[{}],"empty":[],"eo":[{}],"l":[1,"a",true,null,{"x":1}],)"
+            R"("lab":[{"foo":[{"bar":[{"z":1}]}]}],"m":1000,"n":1,"neg":-1,"o":[{"a":{"b":1}}],"p":{"a":1},"q":[{"a":{"b":1}}]})");
+}
+
 TEST(Limits, HostileFilesGetAnError) {
-  for (std::string open : {"a {\n", "a = [", "a = {b = ", "a = \"${", "a = f("}) expect_error("job \"j\" {\n" + repeat(open, 10000), "t.hcl:");
+  for (std::string open : {"a {\n", "a = [", "a = {b = ", "a = \"${", "a = f("})
+    expect_error("job \"j\" {\n" + repeat(open, 10000), "t.hcl:");
   expect_error("job \"j\" {\n  meta {\n    a = \"" + repeat("x", 1000000) + "\n", "t.hcl:3,");
   expect_error(repeat("variable \"v\" {}\n", 20000), "and ");
   std::string blowup = "locals {\n  l0 = [1,1,1,1,1,1,1,1,1,1]\n";
-  for (int i = 1; i < 12; ++i) blowup += "  l" + std::to_string(i) + " = [for x in range(10): local.l" + std::to_string(i - 1) + "]\n";
+  for (int i = 1; i < 12; ++i)
+    blowup += "  l" + std::to_string(i) + " = [for x in range(10): local.l" + std::to_string(i - 1) + "]\n";
   expect_error(with_meta("a = jsonencode(local.l11)", blowup + "}"), "Value too large");
   std::string groups = "job \"j\" {\n";
-  for (int i = 0; i < 4; ++i) groups += "dynamic \"group\" {\nfor_each = range(1000)\nlabels = [\"x\"]\ncontent {\n" + repeat("dynamic \"task\" {\nfor_each = range(1000)\nlabels = [\"t\"]\ncontent { driver = \"exec\" }\n}\n", 4) + "}\n}\n";
+  for (int i = 0; i < 4; ++i)
+    groups +=
+        "dynamic \"group\" {\nfor_each = range(1000)\nlabels = [\"x\"]\ncontent {\n" +
+        repeat("dynamic \"task\" {\nfor_each = range(1000)\nlabels = [\"t\"]\ncontent { driver = \"exec\" }\n}\n", 4) +
+        "}\n}\n";
   expect_error(groups + "}", "Evaluation limit reached");
   EXPECT_FALSE(parse("t.hcl", std::string("job \"j\" {\n\0}", 12), {}).ok());
   EXPECT_FALSE(parse("t.hcl", "job \"j\" {\n\xFF}", {}).ok());
@@ -281,10 +354,12 @@ job "j" {
       driver = "raw_exec"
     }
   }
-})", {});
+})",
+                   {});
   ASSERT_TRUE(job.ok()) << job.error().message();
-  EXPECT_EQ(not_yet_acted_on(*job), (std::vector<std::string>{"group g > task t > driver = \"docker\"", "group g > task t > vault", "group g > network > mode = \"bridge\"",
-                                                             "group g > service", "periodic"}));
+  EXPECT_EQ(not_yet_acted_on(*job),
+            (std::vector<std::string>{"group g > task t > driver = \"docker\"", "group g > task t > vault",
+                                      "group g > network > mode = \"bridge\"", "group g > service", "periodic"}));
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ void Variables::declare(const hcl::Body& file) {
     if (block.type == "variable") declare_variable(block);
     if (block.type == "variables") declare_shorthand(block);
     if (block.type != "locals") continue;
-    if (!block.labels.empty()) error(block.labels[0].range, "Extraneous label for locals", "No labels are expected for locals blocks.");
+    if (!block.labels.empty())
+      error(block.labels[0].range, "Extraneous label for locals", "No labels are expected for locals blocks.");
     for (const hcl::Attribute& attribute : block.body.attributes) declare_local(attribute);
     for (const hcl::Block& inner : block.body.blocks) {
       error(inner.type_range, "Unexpected block", "Blocks are not allowed here: write name = value for each local.");
@@ -35,12 +36,15 @@ void Variables::declare(const hcl::Body& file) {
 
 void Variables::declare_local(const hcl::Attribute& attribute) {
   auto [at, fresh] = locals_.emplace(attribute.name, Local{&attribute});
-  if (!fresh) error(attribute.name_range, "Duplicate value in locals", std::format("Duplicate {} definition found.", attribute.name));
+  if (!fresh)
+    error(attribute.name_range, "Duplicate value in locals",
+          std::format("Duplicate {} definition found.", attribute.name));
 }
 
 void Variables::declare_shorthand(const hcl::Block& block) {
   for (const hcl::Block& inner : block.body.blocks) {
-    error(inner.type_range, "Unexpected block", "Blocks are not allowed here: write name = default, or use a variable block.");
+    error(inner.type_range, "Unexpected block",
+          "Blocks are not allowed here: write name = default, or use a variable block.");
   }
   for (const hcl::Attribute& attribute : block.body.attributes) {
     auto value = evaluate(*attribute.expr, source_, nullptr, hcl::UnknownName::kError);
@@ -50,18 +54,24 @@ void Variables::declare_shorthand(const hcl::Block& block) {
     variable.value = *std::move(value);
     variable.range = attribute.name_range;
     auto [at, fresh] = variables_.emplace(attribute.name, std::move(variable));
-    if (!fresh) error(attribute.name_range, "Duplicate variable", std::format("Duplicate {} variable definition found.", attribute.name));
+    if (!fresh)
+      error(attribute.name_range, "Duplicate variable",
+            std::format("Duplicate {} variable definition found.", attribute.name));
   }
 }
 
 void Variables::declare_variable(const hcl::Block& block) {
-  if (block.labels.size() != 1) return error(block.header, "Missing name for variable", "All variable blocks must have 1 label: variable \"name\" { … }.");
+  if (block.labels.size() != 1)
+    return error(block.header, "Missing name for variable",
+                 "All variable blocks must have 1 label: variable \"name\" { … }.");
   const std::string& name = block.labels[0].text;
   if (!hcl::is_identifier(name)) {
-    return error(block.labels[0].range, "Invalid variable name",
-                 "A name must start with a letter or underscore and may contain only letters, digits, underscores, and dashes.");
+    return error(
+        block.labels[0].range, "Invalid variable name",
+        "A name must start with a letter or underscore and may contain only letters, digits, underscores, and dashes.");
   }
-  if (variables_.contains(name)) return error(block.header, "Duplicate variable", std::format("Duplicate {} variable definition found.", name));
+  if (variables_.contains(name))
+    return error(block.header, "Duplicate variable", std::format("Duplicate {} variable definition found.", name));
   Variable& variable = variables_[name];
   variable.range = block.header;
   for (const hcl::Attribute& attribute : block.body.attributes) {
@@ -69,15 +79,18 @@ void Variables::declare_variable(const hcl::Block& block) {
       constant_text(attribute);
     } else if (attribute.name != "type" && attribute.name != "default") {
       error(attribute.name_range, "Unsupported argument",
-            std::format("An argument named \"{}\" is not expected here. Expected one of: description, type, default.", attribute.name));
+            std::format("An argument named \"{}\" is not expected here. Expected one of: description, type, default.",
+                        attribute.name));
     }
   }
-  if (!read_type_and_default(block, variable)) variable.value = hcl::Value();  // spares the complaint that it is not set
+  if (!read_type_and_default(block, variable))
+    variable.value = hcl::Value();  // spares the complaint that it is not set
   for (const hcl::Block& inner : block.body.blocks) {
     if (inner.type == "validation") {
       read_validation(name, inner, variable);
     } else {
-      error(inner.type_range, "Unsupported block type", std::format("Blocks of type \"{}\" are not expected here. Did you mean \"validation\"?", inner.type));
+      error(inner.type_range, "Unsupported block type",
+            std::format("Blocks of type \"{}\" are not expected here. Did you mean \"validation\"?", inner.type));
     }
   }
 }
@@ -87,7 +100,8 @@ std::optional<std::string> Variables::constant_text(const hcl::Attribute& attrib
   if (!value) return std::nullopt;
   auto text = hcl::convert(*value, hcl::Type::string());
   if (!text.ok() || text->is_null()) {
-    error(attribute.expr->range, "Unsuitable value type", std::format("Unsuitable value for \"{}\": a string is required.", attribute.name));
+    error(attribute.expr->range, "Unsuitable value type",
+          std::format("Unsuitable value for \"{}\": a string is required.", attribute.name));
     return std::nullopt;
   }
   return text->string();
@@ -111,7 +125,8 @@ bool Variables::read_type_and_default(const hcl::Block& block, Variable& variabl
   auto converted = hcl::convert(*value, *variable.type);
   if (!converted.ok()) {
     error(fallback->expr->range, "Invalid default value for variable",
-          std::format("This default value is not compatible with the variable's type constraint: {}.", converted.error().message()));
+          std::format("This default value is not compatible with the variable's type constraint: {}.",
+                      converted.error().message()));
     return false;
   }
   variable.value = *std::move(converted);
@@ -126,11 +141,13 @@ void Variables::check_references(const std::string& name, const hcl::Expr& condi
       continue;
     }
     error(reference.range, "Invalid reference in variable validation",
-          std::format("The condition for variable \"{}\" can only refer to the variable itself, using var.{}.", name, name));
+          std::format("The condition for variable \"{}\" can only refer to the variable itself, using var.{}.", name,
+                      name));
   }
   if (!refers) {
     error(condition.range, "Invalid variable validation condition",
-          std::format("The condition for variable \"{}\" must refer to var.{} in order to test incoming values.", name, name));
+          std::format("The condition for variable \"{}\" must refer to var.{} in order to test incoming values.", name,
+                      name));
   }
 }
 
@@ -144,17 +161,22 @@ void Variables::read_validation(const std::string& name, const hcl::Block& block
     } else if (attribute.name == "error_message") {
       auto text = constant_text(attribute);
       if (text && trim(*text).empty()) {
-        error(attribute.expr->range, "Invalid validation error message", "An empty or blank string is not a valid nor useful error message.");
+        error(attribute.expr->range, "Invalid validation error message",
+              "An empty or blank string is not a valid nor useful error message.");
       }
       validation.message = text.value_or("");
     } else {
-      error(attribute.name_range, "Unsupported argument", std::format("An argument named \"{}\" is not expected here. Expected condition and error_message.", attribute.name));
+      error(attribute.name_range, "Unsupported argument",
+            std::format("An argument named \"{}\" is not expected here. Expected condition and error_message.",
+                        attribute.name));
     }
   }
-  for (const hcl::Block& inner : block.body.blocks) error(inner.type_range, "Unsupported block type", "Blocks are not expected here.");
+  for (const hcl::Block& inner : block.body.blocks)
+    error(inner.type_range, "Unsupported block type", "Blocks are not expected here.");
   for (std::string_view required : {"condition", "error_message"}) {
     if (block.body.find(required)) continue;
-    error(block.header, "Missing required argument", std::format("The argument \"{}\" is required, but it was not set.", required));
+    error(block.header, "Missing required argument",
+          std::format("The argument \"{}\" is required, but it was not set.", required));
   }
   if (validation.condition) variable.validations.push_back(std::move(validation));
 }
@@ -164,20 +186,23 @@ void Variables::set_value(const std::string& name, Variable& variable, const hcl
   auto converted = variable.type ? hcl::convert(value, *variable.type) : Result<hcl::Value>(value);
   if (!converted.ok()) {
     diagnostics_.error(source, range, "Invalid value for variable",
-                       std::format("The value for {} is not compatible with the variable's type constraint: {}.", name, converted.error().message()));
+                       std::format("The value for {} is not compatible with the variable's type constraint: {}.", name,
+                                   converted.error().message()));
     return;
   }
   variable.value = *std::move(converted);
   variable.origin = std::move(origin);
 }
 
-void Variables::undeclared(const std::string& name, const hcl::Source* source, hcl::Range range, std::string_view how, bool strict) {
+void Variables::undeclared(const std::string& name, const hcl::Source* source, hcl::Range range, std::string_view how,
+                           bool strict) {
   std::vector<std::string_view> names;
   for (const auto& [known, variable] : variables_) names.push_back(known);
   std::string_view near = hcl::nearest_name(name, names);
-  std::string detail = std::format("A \"{}\" variable was {} but was not found in known variables. {}", name, how,
-                                   near.empty() ? std::format("To declare it, place this block in your job file: variable \"{}\" {{}}", name)
-                                                : std::format("Did you mean \"{}\"?", near));
+  std::string detail = std::format(
+      "A \"{}\" variable was {} but was not found in known variables. {}", name, how,
+      near.empty() ? std::format("To declare it, place this block in your job file: variable \"{}\" {{}}", name)
+                   : std::format("Did you mean \"{}\"?", near));
   if (!source) {
     hcl::Source flags{"-var", ""};
     if (strict) return diagnostics_.error("", "Undefined -var variable", std::move(detail));
@@ -189,7 +214,8 @@ void Variables::undeclared(const std::string& name, const hcl::Source* source, h
 
 // Text from a flag or the environment: plain text for strings, numbers and untyped variables, an HCL expression for the
 // others.
-void Variables::assign_text(const std::string& name, const std::string& text, std::string origin, std::string file, bool strict) {
+void Variables::assign_text(const std::string& name, const std::string& text, std::string origin, std::string file,
+                            bool strict) {
   auto found = variables_.find(name);
   if (found == variables_.end()) {
     if (origin == "cmd") undeclared(name, nullptr, {}, "passed in the command line", strict);
@@ -220,12 +246,15 @@ void Variables::assign_file(const VarFile& file, bool strict) {
   for (const hcl::Block& block : body.blocks) {
     std::string detail = "Blocks are not allowed here: write name = value.";
     if (block.type == "variable" && !block.labels.empty()) {
-      detail = std::format("A .var file is used to assign values to variables that have already been declared in job files, not to "
-                           "declare new variables. To declare variable \"{}\", place this block in your job file. To set a value "
-                           "for it here, write: {} = <value>",
-                           block.labels[0].text, block.labels[0].text);
+      detail = std::format(
+          "A .var file is used to assign values to variables that have already been declared in job files, not to "
+          "declare new variables. To declare variable \"{}\", place this block in your job file. To set a value "
+          "for it here, write: {} = <value>",
+          block.labels[0].text, block.labels[0].text);
     }
-    diagnostics_.error(source, block.type_range, block.type == "variable" ? "Variable declaration in a .var file" : "Unexpected block", std::move(detail));
+    diagnostics_.error(source, block.type_range,
+                       block.type == "variable" ? "Variable declaration in a .var file" : "Unexpected block",
+                       std::move(detail));
   }
   for (const hcl::Attribute& attribute : body.attributes) {
     auto found = variables_.find(attribute.name);
@@ -248,11 +277,13 @@ void Variables::assign(const ParseOptions& options) {
   for (const std::string& flag : options.var_flags) {
     size_t equals = flag.find('=');
     if (equals == flag.npos) {
-      diagnostics_.error("", "Invalid -var argument", std::format("\"{}\" has no equals sign: write -var name=value.", flag.substr(0, 64)));
+      diagnostics_.error("", "Invalid -var argument",
+                         std::format("\"{}\" has no equals sign: write -var name=value.", flag.substr(0, 64)));
       continue;
     }
     std::string name = flag.substr(0, equals);
-    assign_text(name, flag.substr(equals + 1), "cmd", std::format("<value for var.{} from arguments>", name), options.strict);
+    assign_text(name, flag.substr(equals + 1), "cmd", std::format("<value for var.{} from arguments>", name),
+                options.strict);
   }
 }
 
@@ -266,9 +297,11 @@ void Variables::validate(const std::string& name, const Variable& variable) {
     if (!result) continue;
     auto decided = hcl::convert(*result, hcl::Type::boolean());
     if (!decided.ok() || decided->is_null()) {
-      error(validation.condition->range, "Invalid variable validation result", "Validation condition expression must return either true or false.");
+      error(validation.condition->range, "Invalid variable validation result",
+            "Validation condition expression must return either true or false.");
     } else if (!decided->boolean()) {
-      error(validation.range, std::format("Invalid value for {} variable", variable.origin), std::format("var.{}: {}", name, validation.message));
+      error(validation.range, std::format("Invalid value for {} variable", variable.origin),
+            std::format("var.{}: {}", name, validation.message));
     }
   }
 }
@@ -278,7 +311,9 @@ void Variables::resolve(hcl::Scope& scope) {
   for (auto& [name, variable] : variables_) {
     if (!variable.value) {
       error(variable.range, std::format("Unset variable \"{}\"", name),
-            std::format("A used variable must be set or have a default value. Set it with -var {}=…, a -var-file, or NOMAD_VAR_{}.", name, name));
+            std::format("A used variable must be set or have a default value. Set it with -var {}=…, a -var-file, or "
+                        "NOMAD_VAR_{}.",
+                        name, name));
       values.emplace(name, hcl::Value());
       continue;
     }
@@ -286,7 +321,9 @@ void Variables::resolve(hcl::Scope& scope) {
     values.emplace(name, *variable.value);
   }
   auto var = hcl::Value::make_mapping(hcl::Kind::kObject, std::move(values));
-  if (!var.ok()) return diagnostics_.error(source_.name, "Value too large", "all variables together: " + var.error().message() + ".");
+  if (!var.ok())
+    return diagnostics_.error(source_.name, "Value too large",
+                              "all variables together: " + var.error().message() + ".");
   scope.variables.insert_or_assign("var", *std::move(var));
   if (diagnostics_.has_errors()) return;
   std::vector<std::string> path;
@@ -294,18 +331,21 @@ void Variables::resolve(hcl::Scope& scope) {
   hcl::Value::Mapping locals;
   for (auto& [name, local] : locals_) locals.emplace(name, local.value);
   auto all = hcl::Value::make_mapping(hcl::Kind::kObject, std::move(locals));
-  if (!all.ok()) return diagnostics_.error(source_.name, "Value too large", "all locals together: " + all.error().message() + ".");
+  if (!all.ok())
+    return diagnostics_.error(source_.name, "Value too large", "all locals together: " + all.error().message() + ".");
   scope.variables.insert_or_assign("local", *std::move(all));
 }
 
-bool Variables::resolve_local(const std::string& name, Local& local, hcl::Scope& scope, std::vector<std::string>& path) {
+bool Variables::resolve_local(const std::string& name, Local& local, hcl::Scope& scope,
+                              std::vector<std::string>& path) {
   if (local.state == LocalState::kDone) return true;
   if (local.state == LocalState::kFailed) return false;
   const hcl::Attribute& attribute = *local.attribute;
   if (local.state == LocalState::kWorking || path.size() >= kMaxLocalChain) {
     bool cycle = local.state == LocalState::kWorking;
     std::string chain;
-    for (auto at = cycle ? std::find(path.begin(), path.end(), name) : path.end() - 3; at != path.end(); ++at) chain += "local." + *at + " -> ";
+    for (auto at = cycle ? std::find(path.begin(), path.end(), name) : path.end() - 3; at != path.end(); ++at)
+      chain += "local." + *at + " -> ";
     error(attribute.name_range, cycle ? "Cycle in locals" : "Locals too deep",
           cycle ? std::format("These locals need one another: {}local.{}.", chain, name)
                 : std::format("More than {} locals build on one another: …{}local.{}.", kMaxLocalChain, chain, name));

@@ -15,7 +15,8 @@ namespace steppe::jobspec {
 class Variables {
  public:
   // `source` and `functions` outlive this.
-  Variables(const hcl::Source& source, const hcl::FunctionTable& functions, hcl::Budget& budget, hcl::Diagnostics& diagnostics)
+  Variables(const hcl::Source& source, const hcl::FunctionTable& functions, hcl::Budget& budget,
+            hcl::Diagnostics& diagnostics)
       : source_(source), functions_(functions), budget_(budget), diagnostics_(diagnostics) {}
 
   // Reads the `variable`, `variables` and `locals` blocks of the file.
@@ -53,13 +54,18 @@ class Variables {
   void check_references(const std::string& name, const hcl::Expr& condition);
   void assign_text(const std::string& name, const std::string& text, std::string origin, std::string file, bool strict);
   void assign_file(const VarFile& file, bool strict);
-  void set_value(const std::string& name, Variable& variable, const hcl::Value& value, std::string origin, const hcl::Source& source, hcl::Range range);
-  void undeclared(const std::string& name, const hcl::Source* source, hcl::Range range, std::string_view how, bool strict);
+  void set_value(const std::string& name, Variable& variable, const hcl::Value& value, std::string origin,
+                 const hcl::Source& source, hcl::Range range);
+  void undeclared(const std::string& name, const hcl::Source* source, hcl::Range range, std::string_view how,
+                  bool strict);
   void validate(const std::string& name, const Variable& variable);
   bool resolve_local(const std::string& name, Local& local, hcl::Scope& scope, std::vector<std::string>& path);
-  std::optional<hcl::Value> evaluate(const hcl::Expr& expr, const hcl::Source& source, const hcl::Scope* scope, hcl::UnknownName unknown);
+  std::optional<hcl::Value> evaluate(const hcl::Expr& expr, const hcl::Source& source, const hcl::Scope* scope,
+                                     hcl::UnknownName unknown);
   std::optional<std::string> constant_text(const hcl::Attribute& attribute);
-  void error(hcl::Range range, std::string summary, std::string detail) { diagnostics_.error(source_, range, std::move(summary), std::move(detail)); }
+  void error(hcl::Range range, std::string summary, std::string detail) {
+    diagnostics_.error(source_, range, std::move(summary), std::move(detail));
+  }
 
   const hcl::Source& source_;
   const hcl::FunctionTable& functions_;

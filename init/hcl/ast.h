@@ -67,7 +67,19 @@ struct UnaryExpr {
 };
 
 enum class BinaryOp : uint8_t {
-  kOr, kAnd, kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kAdd, kSubtract, kMultiply, kDivide, kModulo
+  kOr,
+  kAnd,
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kModulo
 };
 struct BinaryExpr {
   BinaryOp op;
@@ -80,7 +92,7 @@ struct TupleExpr {
 
 struct ObjectExpr {
   struct Item {
-    ExprPtr key;    // a bare name stands as a literal
+    ExprPtr key;  // a bare name stands as a literal
     ExprPtr value;
   };
   std::vector<Item> items;

@@ -29,7 +29,8 @@ std::optional<Value> convert_operand(Evaluation& ev, const Expr& operand, const 
   auto value = evaluate(operand, ev);
   if (!value) return std::nullopt;
   if (value->is_null()) {
-    return fail(ev, operand.range, "Operation failed", std::format("The {} operand is null; a {} is required.", side, type.text()));
+    return fail(ev, operand.range, "Operation failed",
+                std::format("The {} operand is null; a {} is required.", side, type.text()));
   }
   auto converted = convert(*value, type);
   if (!converted.ok()) {
@@ -96,7 +97,8 @@ std::optional<Value> evaluate_conditional(const ConditionalExpr& conditional, Ev
   auto decided = convert(*condition, Type::boolean());
   if (!decided.ok() || decided->is_null()) {
     std::string found = condition->is_null() ? "found null" : decided.error().message();
-    return fail(ev, conditional.condition->range, "Incorrect condition type", std::format("The condition must be true or false: {}.", found));
+    return fail(ev, conditional.condition->range, "Incorrect condition type",
+                std::format("The condition must be true or false: {}.", found));
   }
   const Expr& chosen = decided->boolean() ? *conditional.then : *conditional.otherwise;
   const Expr& other = decided->boolean() ? *conditional.otherwise : *conditional.then;
@@ -109,14 +111,18 @@ std::optional<Value> evaluate_conditional(const ConditionalExpr& conditional, Ev
   auto alternative = evaluate(other, silent);
   if (!alternative || alternative->is_null() || value->kind() == Kind::kNull) return value;
   if (value->kind() == alternative->kind() && value->depth() == 0) return value;
+  if (auto paid = ev.budget.take_steps((value->weight() + alternative->weight()) / 16); !paid.ok()) {
+    return fail(ev, chosen.range, "Evaluation limit reached", paid.error().message() + ".");
+  }
   auto common = unify({type_of(*value), type_of(*alternative)});
   if (!common) {
     const Value& then = decided->boolean() ? *value : *alternative;
     const Value& otherwise = decided->boolean() ? *alternative : *value;
-    return fail(ev, cover(conditional.then->range, conditional.otherwise->range), "Inconsistent conditional result types",
-                std::format("The true and false result expressions must have consistent types. The 'true' value is {}, but "
-                            "the 'false' value is {}.",
-                            then.type_name(), otherwise.type_name()));
+    return fail(
+        ev, cover(conditional.then->range, conditional.otherwise->range), "Inconsistent conditional result types",
+        std::format("The true and false result expressions must have consistent types. The 'true' value is {}, but "
+                    "the 'false' value is {}.",
+                    then.type_name(), otherwise.type_name()));
   }
   return made(ev, chosen.range, convert(*value, *common));
 }
@@ -144,7 +150,8 @@ std::optional<std::string> evaluate_key(const Expr& expr, Evaluation& ev) {
   }
   auto text = convert(*value, Type::string());
   if (!text.ok()) {
-    fail(ev, expr.range, "Incorrect key type", std::format("Can't use this value as a key: {}.", text.error().message()));
+    fail(ev, expr.range, "Incorrect key type",
+         std::format("Can't use this value as a key: {}.", text.error().message()));
     return std::nullopt;
   }
   return text->string();
@@ -182,7 +189,8 @@ bool for_each_item(const Expr& source, Evaluation& ev, Body body) {
     return true;
   }
   fail(ev, source.range, collection->is_null() ? "Iteration over null value" : "Iteration over non-iterable value",
-       std::format("A value of type {} cannot be iterated: a list, set, tuple, map or object is needed.", collection->type_name()));
+       std::format("A value of type {} cannot be iterated: a list, set, tuple, map or object is needed.",
+                   collection->type_name()));
   return false;
 }
 
@@ -216,7 +224,8 @@ class ForLoop {
       if (!wanted) return false;
       auto decided = convert(*wanted, Type::boolean());
       if (!decided.ok() || decided->is_null()) {
-        fail(ev, loop_.filter->range, "Invalid 'for' condition", "The 'if' clause must be true or false for every item.");
+        fail(ev, loop_.filter->range, "Invalid 'for' condition",
+             "The 'if' clause must be true or false for every item.");
         return false;
       }
       if (!decided->boolean()) return true;
@@ -239,9 +248,10 @@ class ForLoop {
       groups_[*std::move(key)].push_back(*std::move(value));
     } else if (auto [at, fresh] = mapping_.emplace(*key, *std::move(value)); !fresh) {
       fail(ev, loop_.key->range, "Duplicate object key",
-           std::format("Two different items produced the key \"{}\" in this 'for' expression. If duplicates are expected, use "
-                       "the ellipsis (...) after the value expression to enable grouping by key.",
-                       at->first));
+           std::format(
+               "Two different items produced the key \"{}\" in this 'for' expression. If duplicates are expected, use "
+               "the ellipsis (...) after the value expression to enable grouping by key.",
+               at->first));
       return false;
     }
     return true;

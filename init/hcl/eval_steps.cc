@@ -29,37 +29,46 @@ std::optional<Value> get_attribute(const Value& value, const Step& step, Evaluat
                             map ? "element" : "attribute", step.name, suggestion(step.name, value.mapping())));
   }
   if (value.is_null()) {
-    return fail(ev, step.range, "Attempt to get attribute from null value", "This value is null, so it does not have any attributes.");
+    return fail(ev, step.range, "Attempt to get attribute from null value",
+                "This value is null, so it does not have any attributes.");
   }
-  std::string hint = value.is_sequence() ? std::format(" Did you mean to read it from every item, with [*].{}?", step.name) : "";
-  return fail(ev, step.range, "Unsupported attribute", std::format("A {} has no attributes.{}", value.type_name(), hint));
+  std::string hint =
+      value.is_sequence() ? std::format(" Did you mean to read it from every item, with [*].{}?", step.name) : "";
+  return fail(ev, step.range, "Unsupported attribute",
+              std::format("A {} has no attributes.{}", value.type_name(), hint));
 }
 
 std::optional<Value> index_sequence(const Value& value, const Value& key, Range range, Evaluation& ev) {
   auto converted = convert(key, Type::number());
   if (!converted.ok()) {
-    return fail(ev, range, "Invalid index", std::format("A {} is indexed with a number: {}.", value.type_name(), converted.error().message()));
+    return fail(ev, range, "Invalid index",
+                std::format("A {} is indexed with a number: {}.", value.type_name(), converted.error().message()));
   }
   Number number = converted->number();
   if (!number.is_whole()) {
-    return fail(ev, range, "Invalid index", "Indexing a sequence requires a whole number, but the given index has a fractional part.");
+    return fail(ev, range, "Invalid index",
+                "Indexing a sequence requires a whole number, but the given index has a fractional part.");
   }
   if (number.integer() < 0 || static_cast<uint64_t>(number.integer()) >= value.size()) {
     return fail(ev, range, "Invalid index",
-                std::format("The given index {} does not identify an element: there are {}, counted from 0.", number.integer(), value.size()));
+                std::format("The given index {} does not identify an element: there are {}, counted from 0.",
+                            number.integer(), value.size()));
   }
   return value.sequence()[static_cast<size_t>(number.integer())];
 }
 
 std::optional<Value> index_value(const Value& value, const Value& key, Range range, Evaluation& ev) {
-  if (value.is_null()) return fail(ev, range, "Attempt to index null value", "This value is null, so it does not have any indices.");
+  if (value.is_null())
+    return fail(ev, range, "Attempt to index null value", "This value is null, so it does not have any indices.");
   if (key.is_null()) return fail(ev, range, "Invalid index", "Can't use a null value as an index.");
   if (value.kind() == Kind::kList || value.kind() == Kind::kTuple) return index_sequence(value, key, range, ev);
   if (!value.is_mapping()) {
     return fail(ev, range, "Invalid index", std::format("A {} does not have any indices.", value.type_name()));
   }
   auto text = convert(key, Type::string());
-  if (!text.ok()) return fail(ev, range, "Invalid index", std::format("A {} is indexed with a string: {}.", value.type_name(), text.error().message()));
+  if (!text.ok())
+    return fail(ev, range, "Invalid index",
+                std::format("A {} is indexed with a string: {}.", value.type_name(), text.error().message()));
   auto found = value.mapping().find(text->string());
   if (found == value.mapping().end()) {
     return fail(ev, range, "Invalid index",
@@ -110,8 +119,8 @@ std::optional<Value> evaluate_reference(const ReferenceExpr& reference, const Ex
   std::string hint = !near.empty()   ? std::format(" Did you mean \"{}\"?", near)
                      : names.empty() ? std::string(" Variables may not be used here. A text needs quotes.")
                                      : std::string();
-  return fail(ev, {expr.range.start, static_cast<uint32_t>(expr.range.start + reference.root.size())}, "Unknown variable",
-              std::format("There is no variable named \"{}\".{}", reference.root, hint));
+  return fail(ev, {expr.range.start, static_cast<uint32_t>(expr.range.start + reference.root.size())},
+              "Unknown variable", std::format("There is no variable named \"{}\".{}", reference.root, hint));
 }
 
 std::optional<Value> evaluate_access(const AccessExpr& access, Evaluation& ev) {
@@ -152,8 +161,7 @@ std::string argument_count(const Function& function) {
   return function.rest ? std::format("at least {}", least) : std::to_string(least);
 }
 
-bool collect_arguments(const CallExpr& call, Evaluation& ev, Value::Sequence& arguments,
-                       std::vector<Range>& places) {
+bool collect_arguments(const CallExpr& call, Evaluation& ev, Value::Sequence& arguments, std::vector<Range>& places) {
   bool ok = true;
   for (size_t i = 0; i < call.arguments.size(); ++i) {
     const Expr& argument = *call.arguments[i];
@@ -168,7 +176,8 @@ bool collect_arguments(const CallExpr& call, Evaluation& ev, Value::Sequence& ar
       places.resize(arguments.size(), argument.range);
     } else {
       fail(ev, argument.range, "Invalid expanding argument value",
-           std::format("The expanding argument (indicated by ...) must be a list, tuple or set, but found {}.", value->type_name()));
+           std::format("The expanding argument (indicated by ...) must be a list, tuple or set, but found {}.",
+                       value->type_name()));
       return false;
     }
   }
@@ -181,13 +190,15 @@ bool convert_arguments(const CallExpr& call, const Function& function, Evaluatio
     const Function::Parameter& parameter = i < function.parameters.size() ? function.parameters[i] : *function.rest;
     if (arguments[i].is_null() && !parameter.allows_null) {
       fail(ev, places[i], "Invalid function argument",
-           std::format("Invalid value for \"{}\" parameter of {}: argument must not be null.", parameter.name, call.name));
+           std::format("Invalid value for \"{}\" parameter of {}: argument must not be null.", parameter.name,
+                       call.name));
       return false;
     }
     auto converted = convert(arguments[i], parameter.type);
     if (!converted.ok()) {
       fail(ev, places[i], "Invalid function argument",
-           std::format("Invalid value for \"{}\" parameter of {}: {}.", parameter.name, call.name, converted.error().message()));
+           std::format("Invalid value for \"{}\" parameter of {}: {}.", parameter.name, call.name,
+                       converted.error().message()));
       return false;
     }
     arguments[i] = *std::move(converted);
@@ -212,10 +223,12 @@ std::optional<Value> evaluate_call(const CallExpr& call, const Expr& expr, Evalu
   Value::Sequence arguments;
   std::vector<Range> places;
   if (!collect_arguments(call, ev, arguments, places)) return std::nullopt;
-  if (arguments.size() < function.parameters.size() || (arguments.size() > function.parameters.size() && !function.rest)) {
+  if (arguments.size() < function.parameters.size() ||
+      (arguments.size() > function.parameters.size() && !function.rest)) {
     bool few = arguments.size() < function.parameters.size();
     return fail(ev, expr.range, few ? "Not enough function arguments" : "Too many function arguments",
-                std::format("Function \"{}\" expects {} argument(s), but found {}.", call.name, argument_count(function), arguments.size()));
+                std::format("Function \"{}\" expects {} argument(s), but found {}.", call.name,
+                            argument_count(function), arguments.size()));
   }
   if (!convert_arguments(call, function, ev, arguments, places)) return std::nullopt;
   uint64_t weight = 0;
@@ -225,7 +238,8 @@ std::optional<Value> evaluate_call(const CallExpr& call, const Expr& expr, Evalu
   }
   auto result = function.call(arguments, ev.budget);
   if (!result.ok()) {
-    return fail(ev, expr.range, "Error in function call", std::format("Call to function \"{}\" failed: {}.", call.name, result.error().message()));
+    return fail(ev, expr.range, "Error in function call",
+                std::format("Call to function \"{}\" failed: {}.", call.name, result.error().message()));
   }
   if (auto paid = ev.budget.take_bytes(result->weight()); !paid.ok()) {
     return fail(ev, expr.range, "Evaluation limit reached", paid.error().message() + ".");

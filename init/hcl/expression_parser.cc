@@ -12,18 +12,12 @@ struct Infix {
   int precedence;
 };
 constexpr Infix kInfixes[] = {
-    {TokenKind::kOr, BinaryOp::kOr, 1},
-    {TokenKind::kAnd, BinaryOp::kAnd, 2},
-    {TokenKind::kEqual, BinaryOp::kEqual, 3},
-    {TokenKind::kNotEqual, BinaryOp::kNotEqual, 3},
-    {TokenKind::kLess, BinaryOp::kLess, 4},
-    {TokenKind::kLessEqual, BinaryOp::kLessEqual, 4},
-    {TokenKind::kGreater, BinaryOp::kGreater, 4},
-    {TokenKind::kGreaterEqual, BinaryOp::kGreaterEqual, 4},
-    {TokenKind::kPlus, BinaryOp::kAdd, 5},
-    {TokenKind::kMinus, BinaryOp::kSubtract, 5},
-    {TokenKind::kStar, BinaryOp::kMultiply, 6},
-    {TokenKind::kSlash, BinaryOp::kDivide, 6},
+    {TokenKind::kOr, BinaryOp::kOr, 1},           {TokenKind::kAnd, BinaryOp::kAnd, 2},
+    {TokenKind::kEqual, BinaryOp::kEqual, 3},     {TokenKind::kNotEqual, BinaryOp::kNotEqual, 3},
+    {TokenKind::kLess, BinaryOp::kLess, 4},       {TokenKind::kLessEqual, BinaryOp::kLessEqual, 4},
+    {TokenKind::kGreater, BinaryOp::kGreater, 4}, {TokenKind::kGreaterEqual, BinaryOp::kGreaterEqual, 4},
+    {TokenKind::kPlus, BinaryOp::kAdd, 5},        {TokenKind::kMinus, BinaryOp::kSubtract, 5},
+    {TokenKind::kStar, BinaryOp::kMultiply, 6},   {TokenKind::kSlash, BinaryOp::kDivide, 6},
     {TokenKind::kPercent, BinaryOp::kModulo, 6},
 };
 
@@ -59,8 +53,9 @@ ExprPtr ExpressionParser::finish(Range range, decltype(Expr::node) node, uint32_
   // A chain of operators grows to the left without recursion in the parser, but is walked by recursion later.
   if (deepest_child >= 2 * kMaxSyntaxDepth) {
     if (!gave_up_) {
-      stream_.error(range, "Expression too long",
-                    std::format("At most {} operators may follow one another; use brackets or locals.", 2 * kMaxSyntaxDepth));
+      stream_.error(
+          range, "Expression too long",
+          std::format("At most {} operators may follow one another; use brackets or locals.", 2 * kMaxSyntaxDepth));
     }
     gave_up_ = true;
     return nullptr;
@@ -126,7 +121,8 @@ ExprPtr ExpressionParser::parse_unary() {
   if (!operand) return nullptr;
   uint32_t deepest = operand->depth;
   Range range = cover(sign.range, operand->range);
-  return finish(range, UnaryExpr{kind == TokenKind::kMinus ? UnaryOp::kNegate : UnaryOp::kNot, std::move(operand)}, deepest);
+  return finish(range, UnaryExpr{kind == TokenKind::kMinus ? UnaryOp::kNegate : UnaryOp::kNot, std::move(operand)},
+                deepest);
 }
 
 ExprPtr ExpressionParser::parse_primary() {
@@ -148,10 +144,11 @@ ExprPtr ExpressionParser::parse_primary() {
     case TokenKind::kOpenBracket: return parse_steps(parse_tuple(), false);
     case TokenKind::kOpenBrace: return parse_steps(parse_object(), false);
     default:
-      stream_.error(token.range, "Invalid expression",
-                    std::format("Expected the start of an expression (a value, a name, a string, or one of ( [ {{ - !), "
-                                "but found {}.",
-                                stream_.describe(token)));
+      stream_.error(
+          token.range, "Invalid expression",
+          std::format("Expected the start of an expression (a value, a name, a string, or one of ( [ {{ - !), "
+                      "but found {}.",
+                      stream_.describe(token)));
       return nullptr;
   }
 }
@@ -160,7 +157,8 @@ ExprPtr ExpressionParser::parse_name() {
   if (stream_.peek_second().kind == TokenKind::kOpenParen) return parse_steps(parse_call(), false);
   Token token = stream_.next();
   std::string_view name = stream_.text(token);
-  if (name == "true" || name == "false") return parse_steps(make(token.range, LiteralExpr{Value(name == "true")}), false);
+  if (name == "true" || name == "false")
+    return parse_steps(make(token.range, LiteralExpr{Value(name == "true")}), false);
   if (name == "null") return parse_steps(make(token.range, LiteralExpr{Value()}), false);
   return parse_steps(make(token.range, ReferenceExpr{std::string(name), {}}), true);
 }
@@ -195,7 +193,8 @@ ExprPtr ExpressionParser::parse_parenthesised() {
   stream_.next();
   ExprPtr inner = parse();
   if (!inner) return nullptr;
-  if (!expect(TokenKind::kCloseParen, "Unbalanced parentheses", "Expected \")\" to close this bracket.")) return nullptr;
+  if (!expect(TokenKind::kCloseParen, "Unbalanced parentheses", "Expected \")\" to close this bracket."))
+    return nullptr;
   return inner;
 }
 
@@ -286,7 +285,8 @@ bool ExpressionParser::parse_for_intro(ForIntro& intro) {
   stream_.next();  // "for"
   auto name = [&](std::string& into) {
     const Token token = stream_.peek();
-    if (!expect(TokenKind::kIdentifier, "Invalid 'for' expression", "A 'for' needs a name for each item.")) return false;
+    if (!expect(TokenKind::kIdentifier, "Invalid 'for' expression", "A 'for' needs a name for each item."))
+      return false;
     into = stream_.text(token);
     return true;
   };
@@ -333,8 +333,8 @@ ExprPtr ExpressionParser::parse_for(bool object) {
               object ? "Expected \"}\" to end the expression." : "Expected \"]\" to end the expression.")) {
     return nullptr;
   }
-  uint32_t deepest = std::max({loop.source->depth, loop.value->depth, loop.key ? loop.key->depth : 0,
-                               loop.filter ? loop.filter->depth : 0});
+  uint32_t deepest = std::max(
+      {loop.source->depth, loop.value->depth, loop.key ? loop.key->depth : 0, loop.filter ? loop.filter->depth : 0});
   return finish({start, stream_.last_end()}, std::move(loop), deepest);
 }
 
@@ -448,7 +448,8 @@ ExprPtr ExpressionParser::parse_index(ExprPtr base, bool plain_name, bool& splat
       index = parse();
       if (!index) return nullptr;
     }
-    if (!expect(TokenKind::kCloseBracket, "Missing close bracket on index", "The index operator must end with \"]\".")) {
+    if (!expect(TokenKind::kCloseBracket, "Missing close bracket on index",
+                "The index operator must end with \"]\".")) {
       return nullptr;
     }
   }

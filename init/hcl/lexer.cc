@@ -45,14 +45,14 @@ struct Operator {
 };
 // Longer ones first.
 constexpr Operator kOperators[] = {
-    {"...", TokenKind::kEllipsis},    {"&&", TokenKind::kAnd},         {"||", TokenKind::kOr},
-    {"==", TokenKind::kEqual},        {"!=", TokenKind::kNotEqual},    {"<=", TokenKind::kLessEqual},
-    {">=", TokenKind::kGreaterEqual}, {"=>", TokenKind::kArrow},       {"=", TokenKind::kAssign},
-    {"<", TokenKind::kLess},          {">", TokenKind::kGreater},      {"!", TokenKind::kNot},
-    {"+", TokenKind::kPlus},          {"-", TokenKind::kMinus},        {"*", TokenKind::kStar},
-    {"/", TokenKind::kSlash},         {"%", TokenKind::kPercent},      {"?", TokenKind::kQuestion},
-    {":", TokenKind::kColon},         {",", TokenKind::kComma},        {".", TokenKind::kDot},
-    {"(", TokenKind::kOpenParen},     {")", TokenKind::kCloseParen},   {"[", TokenKind::kOpenBracket},
+    {"...", TokenKind::kEllipsis},    {"&&", TokenKind::kAnd},       {"||", TokenKind::kOr},
+    {"==", TokenKind::kEqual},        {"!=", TokenKind::kNotEqual},  {"<=", TokenKind::kLessEqual},
+    {">=", TokenKind::kGreaterEqual}, {"=>", TokenKind::kArrow},     {"=", TokenKind::kAssign},
+    {"<", TokenKind::kLess},          {">", TokenKind::kGreater},    {"!", TokenKind::kNot},
+    {"+", TokenKind::kPlus},          {"-", TokenKind::kMinus},      {"*", TokenKind::kStar},
+    {"/", TokenKind::kSlash},         {"%", TokenKind::kPercent},    {"?", TokenKind::kQuestion},
+    {":", TokenKind::kColon},         {",", TokenKind::kComma},      {".", TokenKind::kDot},
+    {"(", TokenKind::kOpenParen},     {")", TokenKind::kCloseParen}, {"[", TokenKind::kOpenBracket},
     {"]", TokenKind::kCloseBracket},
 };
 
@@ -79,8 +79,8 @@ class Lexer {
  private:
   struct Mode {
     enum Kind : uint8_t { kQuote, kHeredoc, kSequence, kBare } kind;
-    uint32_t open = 0;            // where it began, for messages
-    uint32_t braces = 0;          // kSequence: open braces inside
+    uint32_t open = 0;             // where it began, for messages
+    uint32_t braces = 0;           // kSequence: open braces inside
     std::string_view marker = {};  // kHeredoc
   };
 
@@ -98,7 +98,8 @@ class Lexer {
 
   bool check_text() {
     if (text_.size() > kMaxSourceBytes) {
-      fail(0, 0, "Text too large", std::format("The text has {} bytes; at most {} are read.", text_.size(), kMaxSourceBytes));
+      fail(0, 0, "Text too large",
+           std::format("The text has {} bytes; at most {} are read.", text_.size(), kMaxSourceBytes));
     } else if (!is_utf8(text_)) {
       size_t at = 0;
       for (size_t length = 1; at < text_.size(); at += length) {
@@ -123,7 +124,8 @@ class Lexer {
       fail(mode.open, mode.open + 1, "Unterminated string", "The closing quote was not found.");
     } else {
       fail(mode.open, mode.open + 2, "Unterminated template sequence",
-           "The closing brace \"}\" of this sequence was not found. To write \"${\" itself, double its first sign: \"$${\".");
+           "The closing brace \"}\" of this sequence was not found. To write \"${\" itself, double its first sign: "
+           "\"$${\".");
     }
   }
 
@@ -240,7 +242,8 @@ class Lexer {
     while (at_ + width < text_.size() && (static_cast<unsigned char>(text_[at_ + width]) & 0xC0) == 0x80) ++width;
     std::string_view sign = text_.substr(at_, width);
     std::string hint = "This character is not used in the language.";
-    if (sign == "“" || sign == "”" || sign == "„") hint = "\"Curly quotes\" are not valid here. Use straight quotes (\").";
+    if (sign == "“" || sign == "”" || sign == "„")
+      hint = "\"Curly quotes\" are not valid here. Use straight quotes (\").";
     if (c == '\'') hint = "Single quotes are not valid. Use double quotes (\") around strings.";
     if (c == '&') hint = "Did you mean the boolean operator \"&&\"?";
     if (c == '|') hint = "Did you mean the boolean operator \"||\"?";

@@ -35,7 +35,10 @@ bool read_code_point(std::string_view text, size_t& at, uint32_t& code) {
   if (hex.size() != digits) return false;
   code = 0;
   for (char c : hex) {
-    int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    int digit = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
     if (digit < 0 || code > 0xFFFFFFF) return false;
     code = code << 4 | static_cast<uint32_t>(digit);
   }
@@ -86,8 +89,9 @@ bool ExpressionParser::decode_text(const Token& token, Escapes escapes, std::str
       append_utf8(code, out);
     } else {
       auto from = static_cast<uint32_t>(token.range.start + begin);
-      stream_.error({from, std::min(from + 2, token.range.end)}, "Invalid escape sequence",
-                    "After a backslash only n, r, t, \", \\, uNNNN and UNNNNNNNN are known. To write a backslash, double it.");
+      stream_.error(
+          {from, std::min(from + 2, token.range.end)}, "Invalid escape sequence",
+          "After a backslash only n, r, t, \", \\, uNNNN and UNNNNNNNN are known. To write a backslash, double it.");
       return false;
     }
   }
@@ -164,13 +168,16 @@ bool ExpressionParser::read_directive(TemplateToken& part) {
   }
   if (word == "else" || word == "endif" || word == "endfor") {
     stream_.next();
-    part.kind = word == "else" ? TemplateToken::kElse : word == "endif" ? TemplateToken::kEndIf : TemplateToken::kEndFor;
+    part.kind = word == "else"    ? TemplateToken::kElse
+                : word == "endif" ? TemplateToken::kEndIf
+                                  : TemplateToken::kEndFor;
     return true;
   }
-  stream_.error(token.range, "Invalid template directive",
-                std::format("Expected one of if, else, endif, for, endfor after \"%{{\", but found {}. To write \"%{{\" "
-                            "itself, double the percent sign.",
-                            stream_.describe(token)));
+  stream_.error(
+      token.range, "Invalid template directive",
+      std::format("Expected one of if, else, endif, for, endfor after \"%{{\", but found {}. To write \"%{{\" "
+                  "itself, double the percent sign.",
+                  stream_.describe(token)));
   return false;
 }
 
@@ -264,7 +271,8 @@ ExprPtr ExpressionParser::build_for(std::vector<TemplateToken>& parts, size_t& a
 }
 
 ExprPtr ExpressionParser::build_template(std::vector<TemplateToken> parts, Range range) {
-  std::erase_if(parts, [](const TemplateToken& part) { return part.kind == TemplateToken::kText && part.text.empty(); });
+  std::erase_if(parts,
+                [](const TemplateToken& part) { return part.kind == TemplateToken::kText && part.text.empty(); });
   if (parts.size() == 1 && parts[0].kind == TemplateToken::kInterpolation) return std::move(parts[0].expr);
   size_t at = 0;
   ExprPtr whole = build_parts(parts, at, range);

@@ -13,9 +13,9 @@ enum class TokenKind : uint8_t {
   kNumber,
   kOpenQuote,
   kCloseQuote,
-  kOpenHeredoc,   // "<<EOT" or "<<-EOT" with its line end
-  kCloseHeredoc,  // the marker on its own line, without the line end
-  kText,          // literal text of a template, escapes not yet resolved
+  kOpenHeredoc,        // "<<EOT" or "<<-EOT" with its line end
+  kCloseHeredoc,       // the marker on its own line, without the line end
+  kText,               // literal text of a template, escapes not yet resolved
   kOpenInterpolation,  // "${" or "${~"
   kOpenDirective,      // "%{" or "%{~"
   kCloseTemplate,      // "}" or "~}" of one of the two

@@ -20,14 +20,21 @@ std::optional<Type> keyword_type(const ReferenceExpr& name, Range range, Evaluat
     if (name.root == "number") return Type::number();
     if (name.root == "string") return Type::string();
     if (name.root == "list" || name.root == "set" || name.root == "map") {
-      return fail(ev, range, std::format("The {} type constructor requires one argument specifying the element type: {}(string).", name.root, name.root));
+      return fail(ev, range,
+                  std::format("The {} type constructor requires one argument specifying the element type: {}(string).",
+                              name.root, name.root));
     }
-    if (name.root == "object") return fail(ev, range, "The object type constructor requires one argument: object({ name = type }).");
-    if (name.root == "tuple") return fail(ev, range, "The tuple type constructor requires one argument: tuple([type, type]).");
+    if (name.root == "object")
+      return fail(ev, range, "The object type constructor requires one argument: object({ name = type }).");
+    if (name.root == "tuple")
+      return fail(ev, range, "The tuple type constructor requires one argument: tuple([type, type]).");
   }
-  return fail(ev, range, std::format("The keyword \"{}\" is not a valid type: expected string, number, bool, any, list(…), set(…), map(…), "
-                                     "object({{…}}) or tuple([…]).",
-                                     name.root));
+  return fail(
+      ev, range,
+      std::format(
+          "The keyword \"{}\" is not a valid type: expected string, number, bool, any, list(…), set(…), map(…), "
+          "object({{…}}) or tuple([…]).",
+          name.root));
 }
 
 std::optional<Type> tuple_type(const Expr& argument, Evaluation& ev) {
@@ -63,7 +70,8 @@ bool read_field(const Expr& expr, Type::Field& field, Evaluation& ev) {
   if (!value) return false;
   auto converted = convert(*value, field.type);
   if (!converted.ok()) {
-    fail(ev, fallback->range, std::format("The default of \"{}\" does not fit its type: {}.", field.name, converted.error().message()));
+    fail(ev, fallback->range,
+         std::format("The default of \"{}\" does not fit its type: {}.", field.name, converted.error().message()));
     return false;
   }
   field.fallback = *std::move(converted);
@@ -76,7 +84,8 @@ std::optional<Type> object_type(const Expr& argument, Evaluation& ev) {
   std::vector<Type::Field> fields;
   for (const ObjectExpr::Item& item : object->items) {
     const auto* key = std::get_if<LiteralExpr>(&item.key->node);
-    if (!key || key->value.kind() != Kind::kString) return fail(ev, item.key->range, "An attribute of an object type needs a plain name.");
+    if (!key || key->value.kind() != Kind::kString)
+      return fail(ev, item.key->range, "An attribute of an object type needs a plain name.");
     Type::Field field;
     field.name = key->value.string();
     if (!read_field(*item.value, field, ev)) return std::nullopt;
@@ -85,7 +94,8 @@ std::optional<Type> object_type(const Expr& argument, Evaluation& ev) {
   Type type = Type::object(std::move(fields));
   auto same = [](const Type::Field& a, const Type::Field& b) { return a.name == b.name; };
   auto twice = std::adjacent_find(type.fields().begin(), type.fields().end(), same);
-  if (twice != type.fields().end()) return fail(ev, argument.range, std::format("The attribute \"{}\" is declared twice.", twice->name));
+  if (twice != type.fields().end())
+    return fail(ev, argument.range, std::format("The attribute \"{}\" is declared twice.", twice->name));
   return type;
 }
 
@@ -186,7 +196,8 @@ class ReferenceFinder {
 std::optional<Type> evaluate_type(const Expr& expr, Evaluation& ev) {
   if (const auto* name = std::get_if<ReferenceExpr>(&expr.node)) return keyword_type(*name, expr.range, ev);
   const auto* call = std::get_if<CallExpr>(&expr.node);
-  if (!call) return fail(ev, expr.range, "A type is a keyword or a call of a type constructor, such as string or list(string).");
+  if (!call)
+    return fail(ev, expr.range, "A type is a keyword or a call of a type constructor, such as string or list(string).");
   if (call->arguments.size() != 1 || call->expands_last) {
     return fail(ev, expr.range, std::format("The {} type constructor requires one argument.", call->name));
   }
@@ -194,7 +205,8 @@ std::optional<Type> evaluate_type(const Expr& expr, Evaluation& ev) {
   if (call->name == "tuple") return tuple_type(argument, ev);
   if (call->name == "object") return object_type(argument, ev);
   if (call->name != "list" && call->name != "set" && call->name != "map") {
-    return fail(ev, call->name_range, std::format("\"{}\" is not a type constructor: expected list, set, map, object or tuple.", call->name));
+    return fail(ev, call->name_range,
+                std::format("\"{}\" is not a type constructor: expected list, set, map, object or tuple.", call->name));
   }
   auto element = evaluate_type(argument, ev);
   if (!element) return std::nullopt;
