@@ -5,6 +5,7 @@
 #include <array>
 #include <format>
 
+#include "init/io/posix_child.h"
 #include "init/sys/kernel/descriptor_io.h"
 #include "init/sys/kernel/process.h"
 
@@ -52,6 +53,30 @@ io::Task<Result<>> ChildArtifactFetcher::fetch(const kernel::Beneath& task_dir, 
   Result<size_t> n = kernel::read_now(answer.read.get(), text);
   if (n.ok() && *n > 0) co_return decode_answer(as_text({text.data(), *n}));
   co_return Error(Code::kUnavailable, std::format("the artifact process ended without an answer (exit code {}, signal {})", exit->code, exit->signal));
+}
+
+namespace {
+
+class OwnProcessFetcher final : public ArtifactFetcher {
+ public:
+  OwnProcessFetcher(io::Loop& loop, const std::string& program)
+      : processes_(io::make_posix_processes(loop)),
+        fetcher_(loop, *processes_, program, {kArtifactCommand}, ArchiveLimits{}, Bytes::gib(100)) {}
+  io::Task<Result<>> fetch(const kernel::Beneath& task_dir, Request request, io::Deadline deadline) override {
+    return fetcher_.fetch(task_dir, std::move(request), std::move(deadline));
+  }
+
+ private:
+  std::unique_ptr<io::Processes> processes_;
+  ChildArtifactFetcher fetcher_;
+};
+
+}  // namespace
+
+int run_artifact_command(const std::vector<std::string>&) { return artifact_fetch_main(3, 4, 5); }
+
+std::unique_ptr<ArtifactFetcher> make_artifact_fetcher(io::Loop& loop, const std::string& program) {
+  return std::make_unique<OwnProcessFetcher>(loop, program);
 }
 
 }  // namespace steppe::client

@@ -30,4 +30,10 @@ class ChildArtifactFetcher final : public ArtifactFetcher {
   io::Event freed_;
 };
 
+// The agent runs itself for each artifact: `program artifact-fetch`, whose main() calls run_artifact_command().
+inline constexpr const char* kArtifactCommand = "artifact-fetch";
+int run_artifact_command(const std::vector<std::string>& arguments);
+// With the default limits (100 GB, 4,096 files). `loop` outlives it; `program` is the agent's own absolute path.
+std::unique_ptr<ArtifactFetcher> make_artifact_fetcher(io::Loop& loop, const std::string& program);
+
 }  // namespace steppe::client
