@@ -67,83 +67,82 @@ Outcome run(const std::string& text, UnknownName unknown = UnknownName::kError, 
   return outcome;
 }
 
+struct Yield {
+  const char* text;
+  const char* expected;
+};
+const Yield kYields[] = {
+    {"1 + 2 * 3", "7"},
+    {"(1 + 2) * 3", "9"},
+    {"-7 % 3", "-1"},
+    {"7.5 % 2", "1.5"},
+    {"10 / 4", "2.5"},
+    {"10 / 5", "2"},
+    {"0.1 + 0.2", "0.3"},
+    {"1.1 * 100", "110"},
+    {"2e3", "2000"},
+    {"9223372036854775807", "9223372036854775807"},
+    {"-9223372036854775807 - 1", "-9223372036854775808"},
+    {"\"5\" + 1", "6"},
+    {"1 > \"0\"", "true"},
+    {"1 == \"1\"", "false"},
+    {"[1] == [1]", "true"},
+    {"null == null", "true"},
+    {"1 == null", "false"},
+    {"!true || 2 <= 2 && 1 != 2", "true"},
+    {"!\"true\"", "false"},
+    {"true ? 1 : 2", "1"},
+    {"false ? 1 : true ? 2 : 3", "2"},
+    {"true ? 1 : \"a\"", "'1'"},
+    {"true ? 1 : null", "1"},
+    {"true ? [1] : [\"a\"]", "('1')"},
+    {"true ? [1] : [\"a\", 2]", "['1']"},
+    {"true ? {a=1} : {}", "<a=1>"},
+    {"nothing == null ? 0 : nothing.size", "0"},
+    {"\"${5}\"", "5"},
+    {"\"${5}${6}\"", "'56'"},
+    {"\"a${true}b\"", "'atrueb'"},
+    {"\"%{if true}${5}%{endif}\"", "'5'"},
+    {"\"%{ for v in [\"a\",\"b\"] }<${v}>%{ endfor }\"", "'<a><b>'"},
+    {"\"%{ for i, v in [\"a\",\"b\"] ~} ${i}<${v}> %{~ endfor }\"", "'0<a>1<b>'"},
+    {"\"%{ if false }x%{ else }y%{ endif }\"", "'y'"},
+    {"\"a $${x} %%{if} $ % $$ \\u00e9\\U0001F600\\t\\\"\\\\\"", "'a ${x} %{if} $ % $$ \xC3\xA9\xF0\x9F\x98\x80\t\"\\'"},
+    {"\"${\"${\"in\"}ner\"}\"", "'inner'"},
+    {"xs[0]", "'a'"},
+    {"xs.1", "'b'"},
+    {"xs[\"1\"]", "'b'"},
+    {"[[1,2],3].0.1", "2"},
+    {"{a={b=[10,20]}}.a.b[1]", "20"},
+    {"{a=1}[\"a\"]", "1"},
+    {"[{a=1},{a=2}].*.a", "(1 2)"},
+    {"[{a=[1,2]},{a=[3]}][*].a[0]", "(1 3)"},
+    {"[{a=[1,2]},{a=[3]}].*.a[0]", "(1 2)"},
+    {"[[{a=1}],[{a=2}]][*][*].a", "((1) (2))"},
+    {"\"a\"[*]", "('a')"},
+    {"null[*]", "()"},
+    {"[for s in xs: \"${s}!\"]", "('a!' 'b!')"},
+    {"[for i, s in xs: i if s != \"a\"]", "(1)"},
+    {"{for i, s in xs: s => i}", "{a=0 b=1}"},
+    {"{for s in [\"a\",\"b\",\"a\"]: s => 1...}", "{a=(1 1) b=(1)}"},
+    {"{for k, v in {x=1}: v => k}", "{1='x'}"},
+    {"{\"a b\"=1, (\"c\")=2, d:3, 5=6, true=7, for=8}", "{5=6 a b=1 c=2 d=3 for=8 true=7}"},
+    {"{\n a = 1\n b = 2, c = 3\n}", "{a=1 b=2 c=3}"},
+    {"{a=1, a=2}", "{a=2}"},
+    {"[\n1,\n2,\n]", "(1 2)"},
+    {"sum(1, xs == [] ? 1 : 2, [3, 4]...)", "10"},
+    {"sum()", "0"},
+    {"/* c */ 1 // x", "1"},
+    {"<<EOT\nhi ${1 + 1}\n  two\nEOT\n", "'hi 2\n  two\n'"},
+    {"<<-EOT\n   a\n\n     b\n  ${\"x\"}\n   c\n  EOT\n", "' a\n\n   b\nx\n c\n'"},
+    {"<<-EOT\n   a\n  %{ if true }\n     b\n %{ endif }\n   c\n  EOT\n", "'  a\n \n    b\n\n  c\n'"},
+    {"<<-EOT\n   a\n  %{ if true ~}\n     b\n %{~ endif }\n   c\n  EOT\n", "'   a\n       b\n\n   c\n'"},
+    {"<<EOT\na\n\n   ${~ \"x\" ~}  \n\n  b\nEOT\n", "'a\n\nx\n  b\n'"},
+    {"<<EOT\nEOTX\n\\n $${a}\n  EOT\n", "'EOTX\n\\n ${a}\n'"},
+    {"<<EOT\nEOT\n", "''"},
+};
+
 TEST(Expression, Yields) {
-  struct Case {
-    const char* text;
-    const char* expected;
-  };
-  const Case cases[] = {
-      {"1 + 2 * 3", "7"},
-      {"(1 + 2) * 3", "9"},
-      {"-7 % 3", "-1"},
-      {"7.5 % 2", "1.5"},
-      {"10 / 4", "2.5"},
-      {"10 / 5", "2"},
-      {"0.1 + 0.2", "0.3"},
-      {"1.1 * 100", "110"},
-      {"2e3", "2000"},
-      {"9223372036854775807", "9223372036854775807"},
-      {"-9223372036854775807 - 1", "-9223372036854775808"},
-      {"\"5\" + 1", "6"},
-      {"1 > \"0\"", "true"},
-      {"1 == \"1\"", "false"},
-      {"[1] == [1]", "true"},
-      {"null == null", "true"},
-      {"1 == null", "false"},
-      {"!true || 2 <= 2 && 1 != 2", "true"},
-      {"!\"true\"", "false"},
-      {"true ? 1 : 2", "1"},
-      {"false ? 1 : true ? 2 : 3", "2"},
-      {"true ? 1 : \"a\"", "'1'"},
-      {"true ? 1 : null", "1"},
-      {"true ? [1] : [\"a\"]", "('1')"},
-      {"true ? [1] : [\"a\", 2]", "['1']"},
-      {"true ? {a=1} : {}", "<a=1>"},
-      {"nothing == null ? 0 : nothing.size", "0"},
-      {"\"${5}\"", "5"},
-      {"\"${5}${6}\"", "'56'"},
-      {"\"a${true}b\"", "'atrueb'"},
-      {"\"%{if true}${5}%{endif}\"", "'5'"},
-      {"\"%{ for v in [\"a\",\"b\"] }<${v}>%{ endfor }\"", "'<a><b>'"},
-      {"\"%{ for i, v in [\"a\",\"b\"] ~} ${i}<${v}> %{~ endfor }\"", "'0<a>1<b>'"},
-      {"\"%{ if false }x%{ else }y%{ endif }\"", "'y'"},
-      {"\"a $${x} %%{if} $ % $$ \\u00e9\\U0001F600\\t\\\"\\\\\"", "'a ${x} %{if} $ % $$ \xC3\xA9\xF0\x9F\x98\x80\t\"\\'"},
-      {"\"${\"${\"in\"}ner\"}\"", "'inner'"},
-      {"xs[0]", "'a'"},
-      {"xs.1", "'b'"},
-      {"xs[\"1\"]", "'b'"},
-      {"[[1,2],3].0.1", "2"},
-      {"{a={b=[10,20]}}.a.b[1]", "20"},
-      {"{a=1}[\"a\"]", "1"},
-      {"[{a=1},{a=2}].*.a", "(1 2)"},
-      {"[{a=[1,2]},{a=[3]}][*].a[0]", "(1 3)"},
-      {"[{a=[1,2]},{a=[3]}].*.a[0]", "(1 2)"},
-      {"[[{a=1}],[{a=2}]][*][*].a", "((1) (2))"},
-      {"\"a\"[*]", "('a')"},
-      {"null[*]", "()"},
-      {"[for s in xs: \"${s}!\"]", "('a!' 'b!')"},
-      {"[for i, s in xs: i if s != \"a\"]", "(1)"},
-      {"{for i, s in xs: s => i}", "{a=0 b=1}"},
-      {"{for s in [\"a\",\"b\",\"a\"]: s => 1...}", "{a=(1 1) b=(1)}"},
-      {"{for k, v in {x=1}: v => k}", "{1='x'}"},
-      {"{\"a b\"=1, (\"c\")=2, d:3, 5=6, true=7, for=8}", "{5=6 a b=1 c=2 d=3 for=8 true=7}"},
-      {"{\n a = 1\n b = 2, c = 3\n}", "{a=1 b=2 c=3}"},
-      {"{a=1, a=2}", "{a=2}"},
-      {"[\n1,\n2,\n]", "(1 2)"},
-      {"sum(1, xs == [] ? 1 : 2, [3, 4]...)", "10"},
-      {"sum()", "0"},
-      {"/* c */ 1 // x", "1"},
-      {"<<EOT\nhi ${1 + 1}\n  two\nEOT\n", "'hi 2\n  two\n'"},
-      {"<<-EOT\n   a\n\n     b\n  ${\"x\"}\n   c\n  EOT\n", "' a\n\n   b\nx\n c\n'"},
-      {"<<-EOT\n   a\n  %{ if true }\n     b\n %{ endif }\n   c\n  EOT\n", "'  a\n \n    b\n\n  c\n'"},
-      {"<<-EOT\n   a\n  %{ if true ~}\n     b\n %{~ endif }\n   c\n  EOT\n", "'   a\n       b\n\n   c\n'"},
-      {"<<EOT\na\n\n   ${~ \"x\" ~}  \n\n  b\nEOT\n", "'a\n\nx\n  b\n'"},
-      {"<<EOT\nEOTX\n\\n $${a}\n  EOT\n", "'EOTX\n\\n ${a}\n'"},
-      {"<<EOT\nEOT\n", "''"},
-  };
-  for (const Case& c : cases) {
-    EXPECT_EQ(run(c.text).shown(), c.expected) << c.text;
-  }
+  for (const Yield& c : kYields) EXPECT_EQ(run(c.text).shown(), c.expected) << c.text;
 }
 
 TEST(Expression, FailsWithPlaceAndReason) {
@@ -181,7 +180,9 @@ TEST(Expression, FailsWithPlaceAndReason) {
       {"<<EOT\nabc\n", "No line holds only the end marker \"EOT\""},
       {"<<EOT abc\n", "Invalid heredoc"},
       {"'a'", "Use double quotes"},
-      {"\xE2\x80\x9C" "a\xE2\x80\x9D", "Curly quotes"},
+      {"\xE2\x80\x9C"
+       "a\xE2\x80\x9D",
+       "Curly quotes"},
       {"1 2", "Extra characters after expression"},
       {"a & b", "\"&&\""},
       {"\"\xC3\x28\"", "must be UTF-8"},
@@ -225,7 +226,9 @@ Body parse(const std::string& text, Diagnostics& diagnostics) {
 
 TEST(BodySyntax, ReadsAttributesAndBlocks) {
   Diagnostics diagnostics;
-  Body body = parse("# c\na = 1\r\nempty {}\none { x = 1 }\njob \"web\" bare {\n  b = 2 // c\n  inner {\n    c = [\n 1 ]\n  }\n}", diagnostics);
+  Body body = parse(
+      "# c\na = 1\r\nempty {}\none { x = 1 }\njob \"web\" bare {\n  b = 2 // c\n  inner {\n    c = [\n 1 ]\n  }\n}",
+      diagnostics);
   ASSERT_FALSE(diagnostics.has_errors()) << diagnostics.text();
   ASSERT_EQ(body.attributes.size(), 1u);
   ASSERT_EQ(body.blocks.size(), 3u);
@@ -248,17 +251,32 @@ TEST(BodySyntax, CollectsSeveralErrors) {
 
 TEST(BodySyntax, RefusesOddForms) {
   const char* cases[][2] = {
-      {"a {\n", "no closing brace"},          {"a { b = 1\n}", "holds at most one argument"},
-      {"a = 1 b = 2", "line must end"},     {"a: 1", "Write \"=\" and not \":\""},
-      {"a \"x${1}\" {}", "plain string"},   {"a 5 {}", "expected \"=\""},
+      {"a {\n", "no closing brace"},         {"a { b = 1\n}", "holds at most one argument"},
+      {"a = 1 b = 2", "line must end"},      {"a: 1", "Write \"=\" and not \":\""},
+      {"a \"x${1}\" {}", "plain string"},    {"a 5 {}", "expected \"=\""},
       {"a = 1,\n", "not divided by commas"}, {"}\n", "but found \"}\""},
-      {"/* x", "Unterminated comment"},     {"a = \"${x\n", "Unterminated"},
+      {"/* x", "Unterminated comment"},      {"a = \"${x\n", "Unterminated"},
   };
   for (auto& [text, expected] : cases) {
     Diagnostics diagnostics;
     parse(text, diagnostics);
     EXPECT_NE(diagnostics.text().find(expected), std::string::npos) << text << "\n" << diagnostics.text();
   }
+}
+
+TEST(BodySyntax, ConfigurationDialect) {
+  Source source{"t.hcl",
+                "a = 1, \"b.c\" = 2\nopts {\n  \"driver.x\" = \"1\",\n  \"y\" { z = 1 w = 2 }\n}\nplugin \"docker\" { "
+                "config { a = true, b = [1] } }\n"};
+  Diagnostics diagnostics;
+  Body body = parse_body(source, diagnostics, Dialect::kConfiguration);
+  ASSERT_FALSE(diagnostics.has_errors()) << diagnostics.text();
+  EXPECT_EQ(body.attributes[1].name, "b.c");
+  EXPECT_EQ(body.blocks[0].body.attributes[0].name, "driver.x");
+  EXPECT_EQ(body.blocks[0].body.blocks[0].body.attributes.size(), 2u);
+  EXPECT_EQ(body.blocks[1].body.blocks[0].body.attributes.size(), 2u);
+  parse_body(source, diagnostics);
+  EXPECT_TRUE(diagnostics.has_errors());
 }
 
 std::string repeat(std::string_view text, size_t count) {
@@ -270,8 +288,19 @@ std::string repeat(std::string_view text, size_t count) {
 // One megabyte of nesting, in every construct that nests: a clear error, no crash.
 TEST(Limits, DeepNestingIsAnError) {
   const std::pair<const char*, const char*> forms[] = {
-      {"[", "]"}, {"(", ")"}, {"{a=", "}"}, {"!", ""}, {"-", ""}, {"sum(", ")"}, {"\"${", "}\""}, {"[for x in ", ": x]"},
-      {"true ? ", " : 1"}, {"true ? 1 : ", ""}, {"xs[", "]"}, {"<<A\n${", "}\nA\n"}, {"\"%{if true}", "%{endif}\""},
+      {"[", "]"},
+      {"(", ")"},
+      {"{a=", "}"},
+      {"!", ""},
+      {"-", ""},
+      {"sum(", ")"},
+      {"\"${", "}\""},
+      {"[for x in ", ": x]"},
+      {"true ? ", " : 1"},
+      {"true ? 1 : ", ""},
+      {"xs[", "]"},
+      {"<<A\n${", "}\nA\n"},
+      {"\"%{if true}", "%{endif}\""},
   };
   for (auto& [open, close] : forms) {
     std::string text = repeat(open, 10000) + "1" + repeat(close, 10000);
@@ -394,7 +423,8 @@ TEST(Types, ConvertValues) {
 }
 
 TEST(Types, BadOnesAreErrors) {
-  for (const char* text : {"list", "strin", "list(string, number)", "object(string)", "tuple(string)", "5", "optional(string)", "object({a=b})"}) {
+  for (const char* text : {"list", "strin", "list(string, number)", "object(string)", "tuple(string)", "5",
+                           "optional(string)", "object({a=b})"}) {
     Diagnostics diagnostics;
     EXPECT_FALSE(read_type(text, diagnostics)) << text;
     EXPECT_TRUE(diagnostics.has_errors()) << text;

@@ -38,7 +38,8 @@ void run_job(std::string_view text) {
 void run_expression(std::string text, bool as_template) {
   hcl::Source source{"fuzz.hcl", std::move(text)};
   hcl::Diagnostics diagnostics;
-  hcl::ExprPtr expr = as_template ? hcl::parse_template(source, diagnostics) : hcl::parse_expression(source, diagnostics);
+  hcl::ExprPtr expr =
+      as_template ? hcl::parse_template(source, diagnostics) : hcl::parse_expression(source, diagnostics);
   check_places(source, diagnostics);
   if (!expr) return check(diagnostics.has_errors());
   hcl::references_of(*expr);
