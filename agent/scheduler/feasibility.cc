@@ -69,16 +69,12 @@ bool has_host_volume(const schema::Node& node, const schema::VolumeRequest& requ
 }
 
 Refusal check_node(model::ConstraintChecker& checker, const GroupAsk& ask, const schema::Node& node) {
-  const auto job_constraints = static_cast<size_t>(std::ranges::count_if(
-      ask.job->constraints(), [](const schema::Constraint& c) {
-        return c.operand() != model::kDistinctHosts && c.operand() != model::kDistinctProperty;
-      }));
-  for (size_t i = 0; i < job_constraints; ++i) {
+  for (size_t i = 0; i < ask.job_constraints; ++i) {
     const auto& c = *ask.constraints[i];
     if (!checker.check(c, node)) return {constraint_text(c), !constraint_escapes(c)};
   }
   if (!drivers_ready(ask, node)) return {"missing drivers", false};
-  for (size_t i = job_constraints; i < ask.constraints.size(); ++i) {
+  for (size_t i = ask.job_constraints; i < ask.constraints.size(); ++i) {
     const auto& c = *ask.constraints[i];
     if (!checker.check(c, node)) return {constraint_text(c), !constraint_escapes(c)};
   }
@@ -124,8 +120,15 @@ namespace {
 class FeasibleFinder {
  public:
   FeasibleFinder(Cluster& cluster, model::ConstraintChecker& checker, const GroupAsk& ask)
-      : cluster_(cluster), checker_(checker), ask_(ask), places_(cluster.columns(), *ask.job) {
+      : cluster_(cluster), checker_(checker), by_trait_(ask), places_(cluster.columns(), *ask.job) {
     out_.escaped = has_escaped(ask);
+    for (size_t i = by_trait_.constraints.size(); i-- > 0;) {
+      const schema::Constraint* c = by_trait_.constraints[i];
+      if (!constraint_escapes(*c)) continue;
+      unique_.insert(unique_.begin(), c);
+      by_trait_.constraints.erase(by_trait_.constraints.begin() + static_cast<ptrdiff_t>(i));
+      if (i < by_trait_.job_constraints) --by_trait_.job_constraints;
+    }
     verdicts_.resize(cluster.traits().size());
     tally_.resize(cluster.traits().size());
     in_datacenter_.resize(cluster.columns().datacenter_limit());
@@ -154,25 +157,28 @@ class FeasibleFinder {
 
   void judge(uint32_t ordinal) {
     const uint32_t trait = cluster_.traits().of(ordinal);
-    if (out_.escaped) {
-      record(trait, check_node(checker_, ask_, cluster_.node(ordinal)), ordinal);
+    if (!verdicts_[trait]) verdicts_[trait] = check_node(checker_, by_trait_, cluster_.node(ordinal));
+    if (!verdicts_[trait]->ok()) {
+      ++tally_[trait];
       return;
     }
-    if (!verdicts_[trait]) verdicts_[trait] = check_node(checker_, ask_, cluster_.node(ordinal));
-    const Refusal& verdict = *verdicts_[trait];
-    if (verdict.ok()) {
-      out_.nodes.push_back(ordinal);
-    } else {
-      ++tally_[trait];
+    // What the trait cannot answer is asked of the node itself, after all that it can.
+    for (const schema::Constraint* c : unique_) {
+      if (node_meets(*c, ordinal)) continue;
+      count(trait, {constraint_text(*c), false}, 1);
+      return;
     }
+    out_.nodes.push_back(ordinal);
   }
 
-  void record(uint32_t trait, const Refusal& verdict, uint32_t ordinal) {
-    if (verdict.ok()) {
-      out_.nodes.push_back(ordinal);
-      return;
+  // Id and name are in the row; anything else needs the decoded node.
+  bool node_meets(const schema::Constraint& c, uint32_t ordinal) {
+    if (c.r_target().starts_with("${") || (c.l_target() != "${node.unique.id}" && c.l_target() != "${node.unique.name}")) {
+      return checker_.check(c, cluster_.node(ordinal));
     }
-    count(trait, verdict, 1);
+    const auto view = cluster_.snapshot().node(ordinal);
+    const std::string left = c.l_target() == "${node.unique.id}" ? view->id().text() : std::string(view->name());
+    return checker_.check(c.operand(), left, c.r_target());
   }
 
   void count(uint32_t trait, const Refusal& verdict, int64_t nodes) {
@@ -204,7 +210,8 @@ class FeasibleFinder {
 
   Cluster& cluster_;
   model::ConstraintChecker& checker_;
-  const GroupAsk& ask_;
+  GroupAsk by_trait_;                               // without the constraints on unique attributes
+  std::vector<const schema::Constraint*> unique_;   // those
   PlaceFilter places_;
   Feasible out_;
   std::vector<std::optional<Refusal>> verdicts_;

@@ -47,6 +47,7 @@ void gather_constraint(const schema::Constraint& constraint, bool job_wide, Grou
 
 GroupAsk::GroupAsk(const schema::Job& of_job, const schema::TaskGroup& of_group) : job(&of_job), group(&of_group) {
   for (const auto& c : job->constraints()) gather_constraint(c, true, *this);
+  job_constraints = constraints.size();
   for (const auto& c : group->constraints()) gather_constraint(c, false, *this);
   for (const auto& a : job->affinities()) affinities.push_back(&a);
   for (const auto& a : group->affinities()) affinities.push_back(&a);

@@ -23,6 +23,7 @@ struct GroupAsk {
   int64_t disk_mb = 0;
 
   std::vector<const schema::Constraint*> constraints;  // of job, group and tasks; without distinct_*
+  size_t job_constraints = 0;                          // how many of them are the job's: they come first
   std::vector<const schema::Affinity*> affinities;     // of job, group and tasks
   std::vector<const schema::Spread*> spreads;          // of group and job
   std::vector<std::string> drivers;                    // sorted, distinct

@@ -142,8 +142,17 @@ class PlanCheck {
   void add_deployment(bool cut) {
     *out_.mutable_deployment_updates() = plan_.deployment_updates();
     if (!plan_.has_deployment()) return;
-    if (cut && canaries_lost()) return;
+    // Without its canaries it would be another deployment; but nothing that was placed may name one that does not exist.
+    if (cut && canaries_lost() && !placed_for_deployment()) return;
     *out_.mutable_deployment() = plan_.deployment();
+  }
+
+  bool placed_for_deployment() const {
+    return std::ranges::any_of(out_.node_allocation(), [&](const auto& entry) {
+      return std::ranges::any_of(entry.second.items(), [&](const schema::Allocation& alloc) {
+        return alloc.deployment_id() == plan_.deployment().id();
+      });
+    });
   }
 
   bool canaries_lost() const {

@@ -12,7 +12,8 @@ namespace steppe::scheduler {
 // everything together (model::allocs_fit: CPU, memory, disk, cores, ports, devices).
 //
 // What fails is left out with the stops and preemptions of its node, and refresh_index is set to `snapshot`'s index; with
-// all_at_once one failing node empties the result. A deployment is left out when canaries were. Pure; O(allocs on touched nodes).
+// all_at_once one failing node empties the result. A deployment is left out when canaries were,
+// unless an alloc that passed belongs to it. Pure; O(allocs on touched nodes).
 // alloc_index stays 0: it is the index at which the result is committed.
 schema::PlanResult evaluate_plan(const state::Snapshot& snapshot, const schema::Plan& plan);
 

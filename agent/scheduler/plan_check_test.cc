@@ -135,6 +135,41 @@ TEST(PlanCheck, DeploymentGoesWithItsCanaries) {
   EXPECT_FALSE(evaluate_plan(c.snapshot(), out.plan).has_deployment());
 }
 
+TEST(PlanCheck, NoPlacedAllocNamesAMissingDeployment) {
+  TestCluster c;
+  for (int i = 0; i < 2; ++i) c.add_node();
+  schema::Job job = TestCluster::job("a", 4);
+  job.mutable_task_groups(0)->mutable_update()->set_max_parallel(1);
+  job.mutable_task_groups(0)->mutable_update()->set_canary(2);
+  job.add_constraints()->set_operand("distinct_property");
+  job.mutable_constraints(0)->set_l_target("${node.unique.id}");
+  job.mutable_constraints(0)->set_r_target("3");  // two old ones and a canary on each node
+  c.run(c.submit(job));
+  (*job.mutable_task_groups(0)->mutable_tasks(0)->mutable_env())["A"] = "b";
+  const Outcome out = c.schedule(c.submit(job));
+  ASSERT_EQ(out.plan.node_allocation().size(), 2U);
+  c.set_status(out.plan.node_allocation().begin()->first, "down");
+  const schema::PlanResult result = evaluate_plan(c.snapshot(), out.plan);
+  EXPECT_EQ(count(result.node_allocation()), 1U);
+  EXPECT_TRUE(result.has_deployment());
+}
+
+// A rolling replacement hands a static port over while the old one winds down; the node stays usable.
+TEST(PlanCheck, HandedOverPortsDoNotBlockTheNode) {
+  TestCluster c;
+  c.add_node();
+  schema::Job job = TestCluster::job("a", 1);
+  auto& port = *job.mutable_task_groups(0)->add_networks()->add_reserved_ports();
+  port.set_label("http"), port.set_value(8080);
+  c.run(c.submit(job));
+  c.report(c.live("a")[0].id(), "running");
+  (*job.mutable_task_groups(0)->mutable_tasks(0)->mutable_env())["A"] = "b";
+  c.run(c.submit(job));
+  ASSERT_EQ(c.live("a").size(), 1U);
+  c.run(c.submit(TestCluster::job("b", 1)));  // run() expects that all of it is committed
+  EXPECT_EQ(c.live("b").size(), 1U);
+}
+
 TEST(Attempts, ResetByProgress) {
   schema::Plan plan;
   (*plan.mutable_node_allocation())["n"].add_items();

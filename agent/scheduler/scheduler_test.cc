@@ -99,14 +99,15 @@ struct FilterCase {
   const char* reason;
 };
 
-TEST(Schedule, FilteredNodesAreNamed) {
-  const auto constrain = [](std::string_view left, std::string_view operand, std::string_view right) {
-    return [=](schema::Job& job) {
-      auto& c = *job.mutable_task_groups(0)->add_constraints();
-      c.set_l_target(std::string(left)), c.set_operand(std::string(operand)), c.set_r_target(std::string(right));
-    };
+std::function<void(schema::Job&)> constrain(std::string_view left, std::string_view operand, std::string_view right) {
+  return [=](schema::Job& job) {
+    auto& c = *job.mutable_task_groups(0)->add_constraints();
+    c.set_l_target(std::string(left)), c.set_operand(std::string(operand)), c.set_r_target(std::string(right));
   };
-  const FilterCase cases[] = {
+}
+
+std::vector<FilterCase> filter_cases() {
+  return {
       {"equal", constrain("${attr.kernel.name}", "=", "windows"), "${attr.kernel.name} = windows"},
       {"not equal", constrain("${attr.kernel.name}", "!=", "linux"), "${attr.kernel.name} != linux"},
       {"less", constrain("${attr.cpu.numcores}", "<", "4"), "${attr.cpu.numcores} < 4"},
@@ -148,7 +149,10 @@ TEST(Schedule, FilteredNodesAreNamed) {
        "missing compatible host volumes"},
       {"unique attribute", constrain("${node.unique.name}", "=", "other"), "${node.unique.name} = other"},
   };
-  for (const FilterCase& f : cases) {
+}
+
+TEST(Schedule, FilteredNodesAreNamed) {
+  for (const FilterCase& f : filter_cases()) {
     TestCluster c;
     for (int i = 0; i < 2; ++i) {
       c.add_node([](schema::Node& node) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -145,9 +146,9 @@ class TestCluster {
     schema::PlanResult result = evaluate_plan(snapshot(), plan);
     schema::LogPlanApply command;
     *command.mutable_job() = plan.job();
-    for (const auto& [node, list] : result.node_update()) command.mutable_allocs_stopped()->MergeFrom(list.items());
-    for (const auto& [node, list] : result.node_allocation()) command.mutable_allocs_updated()->MergeFrom(list.items());
-    for (const auto& [node, list] : result.node_preemptions()) command.mutable_allocs_preempted()->MergeFrom(list.items());
+    merge(result.node_update(), *command.mutable_allocs_stopped());
+    merge(result.node_allocation(), *command.mutable_allocs_updated());
+    merge(result.node_preemptions(), *command.mutable_allocs_preempted());
     if (result.has_deployment()) *command.mutable_deployment() = result.deployment();
     *command.mutable_deployment_updates() = result.deployment_updates();
     command.set_eval_id(plan.eval_id());
@@ -197,6 +198,15 @@ class TestCluster {
   Scheduler& scheduler() { return scheduler_; }
 
  private:
+  // By node: a protobuf map has no order, a log entry must.
+  template <class Map, class List>
+  static void merge(const Map& lists, List& out) {
+    std::vector<std::string> nodes;
+    for (const auto& [node, list] : lists) nodes.push_back(node);
+    std::ranges::sort(nodes);
+    for (const std::string& node : nodes) out.MergeFrom(lists.at(node).items());
+  }
+
   SeededRng ids_;
   state::Store store_;
   Scheduler scheduler_;
