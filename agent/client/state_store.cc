@@ -282,7 +282,7 @@ Result<std::unique_ptr<StateStore>> StateStore::open(const std::string& path) {
 Result<OpenedStore> open_state_store(const std::string& path, WallTime now) {
   auto walk = [&path] {
     auto store = StateStore::open(path);
-    if (!store.ok() || !(*store)->dump().ok()) return false;
+    if (!store.ok() || !(*store)->dump().ok() || !(*store)->load().ok()) return false;
     // A write also goes through the list of free pages.
     for (int i = 0; i < 4; ++i) {
       if (!(*store)->write({{"probe", std::string(64, 'x')}}).ok() || !(*store)->write({{"probe", ""}}).ok()) return false;
