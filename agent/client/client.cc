@@ -38,11 +38,8 @@ Client::~Client() = default;
 
 io::Task<Result<>> Client::open() {
   std::string state_dir = config_.state_dir, alloc_dir = config_.alloc_dir;
-  WallTime now = loop_.wall();
-  auto work = [state_dir, now] { return open_state_store(state_dir, now); };
-  STEPPE_CO_TRY(OpenedStore opened, co_await io::run_blocking(loop_, std::move(work)));
-  if (!opened.set_aside.empty()) logger_.error("client state is damaged; it was set aside", {{"kept_as", opened.set_aside}});
-  store_ = std::move(opened.store);
+  auto work = [state_dir] { return StateStore::open(state_dir); };
+  STEPPE_CO_TRY(store_, co_await io::run_blocking(loop_, std::move(work)));
   writer_ = std::make_unique<StateWriter>(loop_, *store_, store_scope_, logger_);
   STEPPE_CO_TRY(kernel::Beneath root, kernel::Beneath::at(alloc_dir));
   alloc_root_ = std::make_unique<kernel::Beneath>(std::move(root));

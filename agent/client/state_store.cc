@@ -2,14 +2,12 @@
 
 #include <lmdb.h>
 
-#include <filesystem>
 #include <format>
 #include <map>
 #include <mutex>
 
 #include "agent/schema/alloc.pb.h"
 #include "init/frame/frame.h"
-#include "init/sys/kernel/trial.h"
 
 namespace steppe::client {
 namespace {
@@ -279,27 +277,10 @@ Result<std::unique_ptr<StateStore>> StateStore::open(const std::string& path) {
   return std::unique_ptr<StateStore>(std::move(store));
 }
 
-Result<OpenedStore> open_state_store(const std::string& path, WallTime now) {
-  auto walk = [&path] {
-    auto store = StateStore::open(path);
-    if (!store.ok() || !(*store)->dump().ok() || !(*store)->load().ok()) return false;
-    // A write also goes through the list of free pages.
-    for (int i = 0; i < 4; ++i) {
-      if (!(*store)->write({{"probe", std::string(64, 'x')}}).ok() || !(*store)->write({{"probe", ""}}).ok()) return false;
-    }
-    return true;
-  };
-  STEPPE_TRY(kernel::Trial trial, kernel::try_in_child(walk, std::chrono::seconds(60)));
-  OpenedStore out;
-  if (trial != kernel::Trial::kPassed) {
-    out.set_aside = std::format("{}/data.mdb.damaged-{}", path, now.unix_ns);
-    std::error_code failed;
-    std::filesystem::rename(path + "/data.mdb", out.set_aside, failed);
-    if (failed) return Error(Code::kIo, std::format("client state in {} is unusable and cannot be set aside: {}", path, failed.message()));
-    std::filesystem::remove(path + "/lock.mdb", failed);
-  }
-  STEPPE_TRY(out.store, StateStore::open(path));
-  return out;
+int check_state_store(const std::string& path) {
+  auto store = StateStore::open(path);
+  if (!store.ok()) return 1;
+  return (*store)->dump().ok() ? 0 : 1;
 }
 
 }  // namespace steppe::client

@@ -82,13 +82,8 @@ class StateStore {
   virtual Result<std::vector<std::pair<std::string, std::string>>> dump() = 0;  // for tests and repair
 };
 
-// Opens the store at `path` whatever state it is in: a trial in a child process walks every page first, because LMDB
-// trusts its pages and a damaged one may crash it. A store that fails the trial is set aside as data.mdb.damaged-<time>
-// and a new one is made; `set_aside` then says where the old one is.
-struct OpenedStore {
-  std::unique_ptr<StateStore> store;
-  std::string set_aside;
-};
-Result<OpenedStore> open_state_store(const std::string& path, WallTime now);
+// Walks every record of the store at `path` and says whether LMDB survives it. Run in a child process before open():
+// LMDB trusts its pages, and a damaged one may crash it. Returns the exit code for main(): 0 good, 1 damaged.
+int check_state_store(const std::string& path);
 
 }  // namespace steppe::client
