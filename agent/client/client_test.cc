@@ -193,9 +193,15 @@ TEST_F(World, HooksRenderTemplatesAndPayloadsInsideTheTaskOnly) {
   ok.mutable_dispatch_payload()->set_file("in/put.txt");
   schema::Template& env = *ok.add_templates();
   env.set_embedded_tmpl("DSN=\"pg://{{ env \"node.unique.name\" }}\"\n");
-  env.set_dest_path("secrets/db.env");
+  env.set_dest_path("${NOMAD_SECRETS_DIR}/db.env");
   env.set_envvars(true);
   env.set_perms("600");
+  schema::Template& shared = *ok.add_templates();
+  shared.set_embedded_tmpl("for all of {{ env \"NOMAD_JOB_ID\" }}");
+  shared.set_dest_path("${NOMAD_ALLOC_DIR}/data/shared.txt");
+  schema::Template& again = *ok.add_templates();
+  again.set_source_path("${NOMAD_ALLOC_DIR}/data/shared.txt");
+  again.set_dest_path("/local/copy.txt");
   schema::Template& escape = *other.mutable_job()->mutable_task_groups(0)->mutable_tasks(0)->add_templates();
   escape.set_embedded_tmpl("x");
   escape.set_dest_path("../../../../escaped");
@@ -213,6 +219,10 @@ TEST_F(World, HooksRenderTemplatesAndPayloadsInsideTheTaskOnly) {
     std::ifstream payload(config.task_dir_path + "/local/in/put.txt");
     std::string text((std::istreambuf_iterator<char>(payload)), {});
     EXPECT_EQ(text, "the payload");
+    std::ifstream copy(config.task_dir_path + "/local/copy.txt");
+    std::string copied((std::istreambuf_iterator<char>(copy)), {});
+    EXPECT_EQ(copied, "for all of " + config.job_id);
+    EXPECT_TRUE(std::filesystem::exists(config.alloc_dir_path + "/data/shared.txt"));
     return 0;
   };
   live(body);

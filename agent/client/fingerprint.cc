@@ -267,7 +267,8 @@ std::unique_ptr<schema::Node> fingerprint_node(const NodeConfig& config, const M
   attributes["nomad.version"] = config.version;
   if (!config.revision.empty()) attributes["nomad.revision"] = config.revision;
   if (!config.steppe_version.empty()) attributes["steppe.version"] = config.steppe_version;
-  if (config.nomad_service_discovery) attributes["nomad.service_discovery"] = "true";
+  // The fact, not the wish of the configuration: jobs that need services constrain on it.
+  attributes["nomad.service_discovery"] = "false";
   if (!config.http_addr.empty()) attributes["unique.advertise.address"] = config.http_addr;
 
   node->set_name(config.name.empty() ? attributes["unique.hostname"] : config.name);

@@ -33,7 +33,6 @@ struct NodeConfig {
   };
   std::map<std::string, HostVolume> host_volumes;
   int64_t node_max_allocs = 0;
-  bool nomad_service_discovery = true;
   std::string cgroup_parent = "nomad.slice";
 };
 

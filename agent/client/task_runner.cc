@@ -172,18 +172,19 @@ io::Task<TaskRunner::HookResult> TaskRunner::fetch_artifacts() {
   if (task_->artifacts().empty()) co_return std::nullopt;
   record(event::plain(event::kDownloadingArtifacts));
   std::vector<schema::TaskArtifact> artifacts(task_->artifacts().begin(), task_->artifacts().end());
-  auto directory = owner_.directory().root().sub(name_);
-  if (!directory.ok()) {
-    co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", directory.error().message()), true};
-  }
   for (const schema::TaskArtifact& artifact : artifacts) {
     if (artifact.chown()) {
       co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", "artifact: chown is not supported yet"), false};
     }
     TaskEnv env = environment();
+    Place target = place(artifact.relative_dest());
+    auto directory = owner_.directory().root().sub(target.directory);
+    if (!directory.ok()) {
+      co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", directory.error().message()), true};
+    }
     ArtifactFetcher::Request request;
     request.source = env.replace(artifact.getter_source());
-    request.destination = env.replace(artifact.relative_dest());
+    request.destination = std::move(target.path);
     request.mode = artifact.getter_mode().empty() ? "any" : artifact.getter_mode();
     for (const auto& [key, value] : artifact.getter_options()) request.options[key] = env.replace(value);
     for (const auto& [key, value] : artifact.getter_headers()) request.headers[key] = env.replace(value);
@@ -207,28 +208,30 @@ io::Task<TaskRunner::HookResult> TaskRunner::render_templates() {
     if (!entry.left_delim().empty()) syntax.left = entry.left_delim();
     if (!entry.right_delim().empty()) syntax.right = entry.right_delim();
     syntax.missing_is_error = entry.err_missing_key();
-    std::string source = env.replace(entry.source_path()), target = env.replace(entry.dest_path());
+    Place source = place(entry.source_path()), target = place(entry.dest_path());
     std::string inline_text = entry.embedded_tmpl();
     uint32_t mode = 0644;
     if (!entry.perms().empty()) mode = static_cast<uint32_t>(std::strtoul(entry.perms().c_str(), nullptr, 8)) & 0777;
     bool as_env = entry.envvars();
     const kernel::Beneath& root = owner_.directory().root();
-    std::string task = name_;
-    auto work = [&root, &env, source, target, inline_text, syntax, mode, task, as_env]() -> Result<EnvMap> {
-      STEPPE_TRY(kernel::Beneath tree, root.sub(task));
+    auto work = [&root, &env, source, target, inline_text, syntax, mode, as_env]() -> Result<EnvMap> {
       std::string text = inline_text;
-      if (!source.empty()) {
-        STEPPE_TRY(text, tree.read(source, Bytes::mib(4)));
+      if (!source.path.empty()) {
+        STEPPE_TRY(kernel::Beneath from, root.sub(source.directory));
+        STEPPE_TRY(text, from.read(source.path, Bytes::mib(4)));
       }
       STEPPE_TRY(std::string rendered, render_template(text, env, syntax));
-      if (size_t slash = target.rfind('/'); slash != target.npos && slash > 0) STEPPE_TRY_VOID(tree.make_directories(target.substr(0, slash), 0755));
-      STEPPE_TRY_VOID(tree.write(target, as_bytes(rendered), mode));
+      STEPPE_TRY(kernel::Beneath tree, root.sub(target.directory));
+      if (size_t slash = target.path.rfind('/'); slash != target.path.npos && slash > 0) {
+        STEPPE_TRY_VOID(tree.make_directories(target.path.substr(0, slash), 0755));
+      }
+      STEPPE_TRY_VOID(tree.write(target.path, as_bytes(rendered), mode));
       if (!as_env) return EnvMap{};
       return parse_env_file(rendered);
     };
     Result<EnvMap> done = co_await io::run_blocking(context_.loop, std::move(work));
     if (!done.ok()) {
-      co_return HookFailure{event::with_message(event::kHookFailed, std::format("template {}: {}", target, done.error().message())),
+      co_return HookFailure{event::with_message(event::kHookFailed, std::format("template {}: {}", entry.dest_path(), done.error().message())),
                             may_improve(done.error())};
     }
     for (auto& [key, value] : *done) template_env_[key] = std::move(value);
@@ -247,6 +250,20 @@ TaskPaths TaskRunner::task_paths() const {
 TaskEnv TaskRunner::environment() const {
   return TaskEnv({owner_.alloc(), *task_, *context_.node, context_.region, task_paths(),
                   isolated() ? EnvMap{} : context_.host_env, {}, template_env_});
+}
+
+TaskRunner::Place TaskRunner::place(std::string_view destination) const {
+  const std::string shared = owner_.directory().shared_path(), own = owner_.directory().task_path(name_);
+  const TaskEnv env({owner_.alloc(), *task_, *context_.node, context_.region, {shared, own + "/local", own + "/secrets"},
+                     isolated() ? EnvMap{} : context_.host_env, {}, template_env_});
+  std::string path = env.replace(destination);
+  Place out{name_, path};
+  for (const auto& [host, directory] : {std::pair(shared + "/", std::string("alloc")), std::pair(own + "/", name_)}) {
+    if (path.starts_with(host)) out = {directory, path.substr(host.size())};
+  }
+  // What begins with a slash is meant from the task's directory on, as Nomad has it.
+  out.path.erase(0, std::min(out.path.find_first_not_of('/'), out.path.size()));
+  return out;
 }
 
 Result<drivers::TaskConfig> TaskRunner::driver_config() const {

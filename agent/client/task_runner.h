@@ -86,6 +86,13 @@ class TaskRunner {
   io::Task<HookResult> render_templates();
 
   TaskEnv environment() const;
+  // Where a destination of the job file lies: a directory of the alloc and a path beneath it. ${NOMAD_ALLOC_DIR} and its
+  // like are the task's names for them (/secrets in a root of its own); the directories are the host's.
+  struct Place {
+    std::string directory;
+    std::string path;
+  };
+  Place place(std::string_view destination) const;
   Result<drivers::TaskConfig> driver_config() const;
   TaskPaths task_paths() const;
 

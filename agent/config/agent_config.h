@@ -108,7 +108,7 @@ struct Client {
   int64_t gc_parallel_destroys = 2, gc_max_allocs = 50, node_max_allocs = 0;
   double gc_disk_usage_threshold = 80, gc_inode_usage_threshold = 70;
   bool no_host_uuid = true, disable_remote_exec = false, bind_wildcard_default_host_network = true,
-       default_ineligible = false, nomad_service_discovery = true;
+       default_ineligible = false;
   std::string cni_path = "/opt/cni/bin", cni_config_dir = "/opt/cni/config";
   std::string bridge_network_name = "nomad", bridge_network_subnet = "172.26.64.0/20", bridge_network_subnet_ipv6;
   bool bridge_network_hairpin_mode = false;

@@ -95,7 +95,7 @@ void describe_client(Fields& f, Client& client) {
   f.flag("no_host_uuid", client.no_host_uuid);
   f.flag("disable_remote_exec", client.disable_remote_exec);
   f.flag("default_ineligible", client.default_ineligible);
-  f.flag("nomad_service_discovery", client.nomad_service_discovery);
+  f.ignored("nomad_service_discovery");
   f.text("cgroup_parent", client.cgroup_parent);
   describe_directories(f, client);
   describe_resources(f, client);

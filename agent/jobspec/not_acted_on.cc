@@ -1,4 +1,5 @@
 #include <format>
+#include <map>
 
 #include "agent/jobspec/parse.h"
 #include "agent/schema/job.pb.h"
@@ -16,19 +17,14 @@ struct Waiting {
 };
 constexpr Waiting kWaiting[] = {
     {"Job", "multiregion", "multiregion"},
-    {"Job", "periodic", "periodic"},
     {"Job", "parameterized_job", "parameterized"},
-    {"TaskGroup", "migrate", "migrate"},
     {"TaskGroup", "scaling", "scaling"},
     {"TaskGroup", "consul", "consul"},
     {"TaskGroup", "services", "service"},
-    {"TaskGroup", "volumes", "volume"},
-    {"TaskGroup", "max_run_duration", "max_run_duration"},
     {"Task", "services", "service"},
     {"Task", "vault", "vault"},
     {"Task", "consul", "consul"},
     {"Task", "dispatch_payload", "dispatch_payload"},
-    {"Task", "volume_mounts", "volume_mount"},
     {"Task", "csi_plugin_config", "csi_plugin"},
     {"Task", "identity", "identity"},
     {"Task", "identities", "identity"},
@@ -54,6 +50,7 @@ constexpr Limited kLimited[] = {
     {"Job", "type", "type", "service batch system sysbatch"},
     {"Task", "driver", "driver", "exec raw_exec mock mock_driver"},
     {"NetworkResource", "mode", "mode", "host"},
+    {"VolumeRequest", "type", "type", "host"},
 };
 
 class Finder {
@@ -68,6 +65,7 @@ class Finder {
     for (const FieldDescriptor* field : fields) {
       if (is_waiting(type, *field, message, path)) continue;
       check_limited(type, *field, message, path);
+      if (field->is_map()) visit_map(message, *field, path);
       if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
       int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
       for (int i = 0; i < count; ++i) {
@@ -79,6 +77,21 @@ class Finder {
   }
 
  private:
+  // A map's entries are messages of a key and a value, in nobody's order: by key here.
+  void visit_map(const Message& message, const FieldDescriptor& field, const std::string& path) {
+    const FieldDescriptor* key = field.message_type()->map_key();
+    const FieldDescriptor* value = field.message_type()->map_value();
+    if (value->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || key->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return;
+    std::map<std::string, const Message*> entries;
+    const auto* reflection = message.GetReflection();
+    for (int i = 0; i < reflection->FieldSize(message, &field); ++i) {
+      const Message& entry = reflection->GetRepeatedMessage(message, &field, i);
+      entries.emplace(entry.GetReflection()->GetString(entry, key), &entry.GetReflection()->GetMessage(entry, value));
+    }
+    const bool volumes = value->message_type()->name() == "VolumeRequest";
+    for (const auto& [name, inner] : entries) visit(*inner, join(path, std::format("{} {}", volumes ? "volume" : field.name(), name)));
+  }
+
   static std::string join(const std::string& path, std::string_view what) {
     return path.empty() ? std::string(what) : std::format("{} > {}", path, what);
   }

@@ -343,9 +343,18 @@ TEST(Waiting, NamesWhatNoPartActsOn) {
 job "j" {
   type = "batch"
   periodic { cron = "* * * * *" }
+  parameterized {}
   group "g" {
     network { mode = "bridge" }
     service {}
+    volume "kept" {
+      type   = "host"
+      source = "here"
+    }
+    volume "remote" {
+      type   = "csi"
+      source = "there"
+    }
     task "t" {
       driver = "docker"
       vault {}
@@ -359,7 +368,8 @@ job "j" {
   ASSERT_TRUE(job.ok()) << job.error().message();
   EXPECT_EQ(not_yet_acted_on(*job),
             (std::vector<std::string>{"group g > task t > driver = \"docker\"", "group g > task t > vault",
-                                      "group g > network > mode = \"bridge\"", "group g > service", "periodic"}));
+                                      "group g > network > mode = \"bridge\"", "group g > service",
+                                      "group g > volume remote > type = \"csi\"", "parameterized"}));
 }
 
 }  // namespace

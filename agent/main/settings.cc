@@ -131,7 +131,6 @@ client::NodeConfig node_of(const config::AgentConfig& config, const std::string&
   node.reserved = {config.client.reserved.cpu, config.client.reserved.memory, config.client.reserved.disk, config.client.reserved.reserved_ports, config.client.reserved.cores};
   for (const auto& [name, volume] : config.client.host_volumes) node.host_volumes[name] = {volume.path, volume.read_only};
   node.node_max_allocs = config.client.node_max_allocs;
-  node.nomad_service_discovery = config.client.nomad_service_discovery;
   node.cgroup_parent = config.client.cgroup_parent;
   return node;
 }

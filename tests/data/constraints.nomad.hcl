@@ -1,3 +1,4 @@
+# A build that only certain machines can do: by kernel, by version, by what their owner says of them.
 job "compiler" {
   datacenters = ["dc1"]
   type        = "batch"
@@ -9,24 +10,18 @@ job "compiler" {
 
   constraint {
     attribute = "${attr.kernel.version}"
-    operator  = "version"
-    value     = ">= 5.10, < 7"
+    operator  = "semver"
+    value     = ">= 5.10.0, < 9.0.0"
   }
 
   constraint {
     attribute = "${attr.nomad.version}"
-    semver    = ">= 1.8.0"
+    version   = ">= 1.8"
   }
 
   constraint {
     attribute = "${meta.builder}"
     operator  = "is_set"
-  }
-
-  parameterized {
-    payload       = "required"
-    meta_required = ["repository"]
-    meta_optional = ["branch", "target"]
   }
 
   group "build" {
@@ -51,7 +46,7 @@ job "compiler" {
     }
 
     ephemeral_disk {
-      size = 4096
+      size = 512
     }
 
     task "compile" {
@@ -64,26 +59,23 @@ job "compiler" {
       }
 
       config {
-        command = "make"
-        args    = ["-j", "${attr.cpu.numcores}"]
-      }
-
-      dispatch_payload {
-        file = "build.json"
+        command = "/bin/sh"
+        args    = ["-e", "local/build.sh", "${attr.cpu.numcores}"]
       }
 
       meta {
-        cache = "on"
-      }
-
-      action "clean" {
-        command = "/bin/rm"
-        args    = ["-rf", "local/out"]
+        cache  = "on"
+        target = "${attr.kernel.name}-${attr.cpu.arch}"
       }
 
       template {
-        data        = "started {{ timestamp }}"
-        destination = "local/started"
+        destination = "local/build.sh"
+        perms       = "0755"
+        data        = <<-EOT
+          # made for {{ env "NOMAD_TASK_NAME" }} of {{ env "NOMAD_JOB_NAME" }}
+          echo "building for $NOMAD_META_TARGET with $1 jobs on {{ env "meta.builder" }}"
+          echo done > "$NOMAD_ALLOC_DIR/data/result"
+        EOT
         change_mode = "script"
         change_script {
           command       = "/bin/true"
@@ -93,8 +85,8 @@ job "compiler" {
       }
 
       resources {
-        cpu    = 4000
-        memory = 2048
+        cpu    = 400
+        memory = 256
       }
     }
   }

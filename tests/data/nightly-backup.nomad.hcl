@@ -35,10 +35,6 @@ job "nightly-backup" {
         cpu    = 100
         memory = 64
       }
-
-      dispatch_payload {
-        file = "request.json"
-      }
     }
   }
 }
