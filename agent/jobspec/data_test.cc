@@ -153,8 +153,8 @@ TEST_P(Data, DroppingAnyKeyIsNoticed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, Data,
-                         testing::Values("web-game", "rolling-service", "node-agent", "database", "nightly-backup", "sidecar", "render-farm", "dispatch",
-                                         "spread", "constraints", "everything"),
+                         testing::Values("web-game", "rolling-service", "node-agent", "database", "nightly-backup",
+                                         "sidecar", "render-farm", "dispatch", "spread", "constraints", "everything"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::erase(name, '-');
