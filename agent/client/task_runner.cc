@@ -70,11 +70,7 @@ void TaskRunner::carry_out(const TaskEffect& effect) {
     case Kind::kCancelPrepare: prepare_stop_.request_stop(); break;
     case Kind::kStart: scope_.spawn(start()); break;
     case Kind::kStop:
-      if (!running_) break;
-      if (Result<> done = running_->stop(effect.signal, effect.delay); !done.ok()) {
-        logger_.warn("stop failed; killing", {{"error", done.error()}});
-        (void)running_->kill();
-      }
+      if (running_) scope_.spawn(stop(effect.signal, effect.delay));
       break;
     case Kind::kKill:
       if (running_) (void)running_->kill();
@@ -367,8 +363,7 @@ io::Task<void> TaskRunner::start() {
 io::Task<void> TaskRunner::watch_exit(uint64_t attempt) {
   std::shared_ptr<drivers::Task> task = running_;
   io::Deadline deadline;
-  watch_stop_ = std::stop_source();
-  deadline.stop = watch_stop_.get_token();
+  deadline.stop = scope_.token();
   Result<> ready = co_await io::wait_ready(context_.loop, task->wait_fd(), io::Readiness::kReadable, deadline);
   if (detached_ || !ready.ok() || attempt != machine_.snapshot().attempt) co_return;
   Result<drivers::ExitResult> exit = task->reap();
@@ -379,6 +374,17 @@ io::Task<void> TaskRunner::watch_exit(uint64_t attempt) {
     seen = {1, 0, false, exit.error().message()};
   }
   apply(machine_.exited(seen, now()));
+}
+
+io::Task<void> TaskRunner::stop(int signal, Duration grace) {
+  std::shared_ptr<drivers::Task> task = running_;
+  // Why it ends is in the store before it can end.
+  co_await context_.state.flush();
+  if (detached_ || !task) co_return;
+  if (Result<> done = task->stop(signal, grace); !done.ok()) {
+    logger_.warn("stop failed; killing", {{"error", done.error()}});
+    (void)task->kill();
+  }
 }
 
 io::Task<void> TaskRunner::release_ended() {
@@ -398,11 +404,17 @@ io::Task<void> TaskRunner::restore(StoredTask stored) {
   TaskPhase phase = stored.snapshot.phase;
   bool may_live = phase == TaskPhase::kStarting || phase == TaskPhase::kRunning || phase == TaskPhase::kStopDelay ||
                   phase == TaskPhase::kStopping;
-  if (driver_ != nullptr && phase != TaskPhase::kDead && (may_live || handle_)) {
+  if (driver_ != nullptr && (may_live || handle_)) {
     drivers::Driver* driver = driver_;
     std::optional<drivers::TaskHandle> handle = handle_;
     std::string id = std::format("{}.{}.{}", owner_.alloc().id(), name_, stored.snapshot.attempt);
-    auto work = [driver, handle, id] { return handle ? driver->recover(*handle) : driver->recover_attempt(id); };
+    auto work = [driver, handle, id, may_live]() -> Result<std::unique_ptr<drivers::Task>> {
+      auto found = handle ? driver->recover(*handle) : driver->recover_attempt(id);
+      if (!found.ok() || may_live) return found;
+      // Its exit is in the record already: what is left is only to be cleared away.
+      STEPPE_TRY_VOID((*found)->destroy());
+      return Error(Code::kNotFound, "ended before");
+    };
     auto found = co_await io::run_blocking(context_.loop, std::move(work));
     if (found.ok()) {
       running_ = *std::move(found);
@@ -411,6 +423,7 @@ io::Task<void> TaskRunner::restore(StoredTask stored) {
       logger_.warn("task is not recovered", {{"error", found.error()}});
     }
   }
+  if (detached_) co_return;  // the record stands as it was: the next client asks again
   if (!running_) handle_.reset();
   apply(machine_.restore(std::move(stored.snapshot), running_ != nullptr, now()));
   if (running_) scope_.spawn(watch_exit(machine_.snapshot().attempt));
@@ -443,7 +456,6 @@ io::Task<Result<std::unique_ptr<drivers::ExecSession>>> TaskRunner::exec(drivers
 void TaskRunner::detach() {
   detached_ = true;
   prepare_stop_.request_stop();
-  watch_stop_.request_stop();
 }
 
 io::Task<void> TaskRunner::release() { co_await release_ended(); }

@@ -71,6 +71,7 @@ class TaskRunner {
   io::Task<void> prepare();
   io::Task<void> start();
   io::Task<void> watch_exit(uint64_t attempt);
+  io::Task<void> stop(int signal, Duration grace);
   io::Task<void> release_ended();
   io::Task<void> run_timer(uint64_t serial, Duration delay);
 
@@ -111,7 +112,6 @@ class TaskRunner {
   bool detached_ = false;
   uint64_t timer_serial_ = 0;
   std::stop_source prepare_stop_;
-  std::stop_source watch_stop_;
 };
 
 // Pure translations of the job's words, for the runner and its tests.
