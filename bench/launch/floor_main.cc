@@ -1,7 +1,7 @@
-// The floor of a task's start: a supervisor and a sandbox, nothing but the system calls. launch-floor MODE ROOT FILTER:
-//   two   this process is the supervisor: pipe, clone3 the sandbox, read its output, wait, write a record, exit
+// The floor of a task's start: a supervisor and a sandbox, nothing but the system calls. launch-floor MODE ROOT FILTER CGROUP:
+//   two   this process is the supervisor: cgroup, pipe, clone3 the sandbox, read its output, wait, write a record, exit
 //   one   this process becomes the sandbox itself (its parent made the namespaces)
-// ROOT is a directory with the mount points; FILTER a file with the seccomp program.
+// ROOT is a directory with the mount points; FILTER a file with the seccomp program; CGROUP a cgroup to make, or "-".
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
 #include <linux/filter.h>
@@ -100,7 +100,7 @@ int sandbox(void*) {
   return 127;
 }
 
-int run(const char* mode, const char* filter) {
+int run(const char* mode, const char* filter, const char* cgroup) {
   long fd = syscall(__NR_openat, AT_FDCWD, pointer(filter), O_RDONLY | O_CLOEXEC);
   must(fd, 2);
   g_filter_size = syscall(__NR_read, fd, pointer(g_filter), sizeof g_filter);
@@ -108,11 +108,20 @@ int run(const char* mode, const char* filter) {
   int ends[2], pidfd = -1;
   must(syscall(__NR_pipe2, pointer(ends), O_CLOEXEC), 3);
   g_stdio = ends[1];
+  long group = -1;
+  if (cgroup[0] != '-') {
+    must(syscall(__NR_mkdirat, AT_FDCWD, pointer(cgroup), 0755), 5);
+    must(group = syscall(__NR_openat, AT_FDCWD, pointer(cgroup), O_RDONLY | O_DIRECTORY | O_CLOEXEC), 6);
+  }
   long stack = syscall(__NR_mmap, 0, 32768, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   steppe::kernel::raw::CloneArgs clone;
   clone.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   clone.pidfd = static_cast<uint64_t>(pointer(&pidfd));
   clone.exit_signal = 17;
+  if (group >= 0) {
+    clone.flags |= CLONE_INTO_CGROUP;
+    clone.cgroup = static_cast<uint64_t>(group);
+  }
   clone.stack = static_cast<uint64_t>(stack);
   clone.stack_size = 32768;
   must(steppe::kernel::raw::clone3(&clone, sandbox, nullptr), 4);
@@ -134,9 +143,9 @@ asm(".globl _start\n_start:\n  xorl %ebp, %ebp\n  movq %rsp, %rdi\n  andq $-16, 
 extern "C" {
 [[noreturn]] void floor_entry(long* stack) {
   auto** argv = reinterpret_cast<char**>(stack + 1);
-  if (stack[0] != 4) leave(1);
+  if (stack[0] != 5) leave(1);
   g_root = argv[2];
-  leave(run(argv[1], argv[3]));
+  leave(run(argv[1], argv[3], argv[4]));
 }
 void* memset(void* to, int value, size_t size) {
   auto* out = static_cast<char*>(to);

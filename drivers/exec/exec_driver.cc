@@ -60,7 +60,15 @@ class ExecDriver : public drivers::Driver {
     else unhealthy_ = allowed.error().message();
     if (::geteuid() != 0) unhealthy_ = "needs root";
     if (!unhealthy_.empty()) return;
-    auto base = isolate::TemplateRoot::build(options_.chroot_env.empty() ? isolate::default_chroot_env() : options_.chroot_env);
+    const auto& chroot_env = options_.chroot_env.empty() ? isolate::default_chroot_env() : options_.chroot_env;
+    for (const auto& [source, destination] : chroot_env) {
+      if (destination != "/etc") continue;
+      auto etc = kernel::Beneath::at(source, kernel::Beneath::Links::kFollow);
+      if (etc.ok()) etc_ = std::move(*etc);
+      else if (etc.error().code() != Code::kNotFound) unhealthy_ = etc.error().message();
+    }
+    if (!unhealthy_.empty()) return;
+    auto base = isolate::TemplateRoot::build(chroot_env);
     if (base.ok()) base_ = std::move(*base);
     else unhealthy_ = base.error().message();
     // The task is born with the agent's value, which a service manager may have lowered.
@@ -117,21 +125,16 @@ class ExecDriver : public drivers::Driver {
   Result<std::unique_ptr<drivers::Task>> recover_attempt(std::string_view id) override { return executor::recover_attempt(host_, name(), id); }
 
  private:
-  Result<isolate::Identity> identify(const TaskConfig& config, const Config& parsed) const {
+  Result<isolate::Identity> identify(const TaskConfig& config, const Config& parsed) {
     isolate::Identity out;
-    auto chroot_env = options_.chroot_env.empty() ? isolate::default_chroot_env() : options_.chroot_env;
+    std::string_view user = config.user.empty() ? std::string_view("nobody") : config.user;
     // The /etc that the task will see: what chroot_env puts there, else the task directory's own.
-    kernel::Fd etc_fd;
-    for (const auto& [source, destination] : chroot_env) {
-      if (destination == "/etc") {
-        STEPPE_TRY(etc_fd, kernel::open_host(source, O_PATH | O_DIRECTORY));
-      }
+    if (etc_) {
+      STEPPE_TRY(out.account, accounts_.resolve(*etc_, user));
+    } else {
+      STEPPE_TRY(kernel::Fd fd, config.task_dir.duplicate());
+      STEPPE_TRY(out.account, isolate::resolve_account(kernel::Beneath(std::move(fd), "/etc", kernel::Beneath::Links::kFollow), user));
     }
-    if (!etc_fd) {
-      STEPPE_TRY(etc_fd, config.task_dir.duplicate());
-    }
-    kernel::Beneath etc(std::move(etc_fd), "/etc", kernel::Beneath::Links::kFollow);
-    STEPPE_TRY(out.account, isolate::resolve_account(etc, config.user.empty() ? "nobody" : config.user));
     STEPPE_TRY(bool uid_denied, isolate::id_is_listed(options_.denied_host_uids, out.account.uid));
     STEPPE_TRY(bool gid_denied, isolate::id_is_listed(options_.denied_host_gids, out.account.gid));
     if (uid_denied || gid_denied) return {Code::kDenied, std::format("running as user \"{}\" is denied on this node", config.user)};
@@ -179,6 +182,13 @@ class ExecDriver : public drivers::Driver {
       enter.fd = base_->namespace_fd();
       enter.a = CLONE_NEWNS;
       plan.inherit(base_->namespace_fd());
+      // The task's mounts live in a namespace that its executor shares: the kernel takes them down (a grace period of
+      // RCU) when the executor goes, after the exit was told, not between the task's end and its executor hearing of
+      // it. An executor that finds descendants by path, in /proc, must not see the task's.
+      if (plan.head.kill_mode != isolate::KillMode::kDescendants) {
+        plan.head.clone_flags &= ~static_cast<uint64_t>(CLONE_NEWNS);
+        plan.prelude(Op::kUnshare, "make the task's mount namespace").a = CLONE_NEWNS;
+      }
       isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc, mutations};
       STEPPE_TRY_VOID(isolate::add_root(plan, request, launch.keep));
     }
@@ -204,7 +214,7 @@ class ExecDriver : public drivers::Driver {
     executor::Profile& profile = launch.profile;
     profile.isolated = true;
     profile.change_identity = true;
-    profile.namespaces = launch.plan.head.clone_flags;
+    profile.namespaces = launch.plan.head.clone_flags | CLONE_NEWNS;
     if (host_->cgroup_parent() != nullptr && !options_.mutations.no_namespaces) profile.namespaces |= CLONE_NEWCGROUP;
     if (launch.config->network_namespace) profile.namespaces |= CLONE_NEWNET;
     profile.uid = identity.account.uid;
@@ -221,6 +231,8 @@ class ExecDriver : public drivers::Driver {
   Options options_;
   kernel::CapabilitySet allowed_ = 0;
   std::optional<isolate::TemplateRoot> base_;
+  std::optional<kernel::Beneath> etc_;
+  isolate::AccountCache accounts_;
   std::string unhealthy_;
   bool reset_oom_score_ = false;
   std::mutex filters_mutex_;

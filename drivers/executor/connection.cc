@@ -1,7 +1,10 @@
 #include "drivers/executor/connection.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <format>
 
@@ -59,6 +62,11 @@ Result<Started> spawn_executor(int program, isolate::PlanBuilder& plan, const st
   STEPPE_TRY(auto pair, kernel::packet_pair());
   plan.head.control_fd = pair.second.get();
   plan.inherit(pair.second.get());
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno(errno, "make a pipe");
+  kernel::Fd ended(ends[0]), ending(ends[1]);
+  plan.head.ended_fd = ending.get();
+  plan.inherit(ending.get());
   STEPPE_TRY(std::string block, plan.build());
   STEPPE_TRY(kernel::Fd memory, kernel::sealed_memfd("steppe-plan", as_bytes(block), kernel::Executable::kNo));
   std::vector<int> inherited = plan.inherited();
@@ -66,7 +74,8 @@ Result<Started> spawn_executor(int program, isolate::PlanBuilder& plan, const st
   kernel::SpawnRequest request{program, {title, std::to_string(memory.get())}, {}, inherited};
   STEPPE_TRY(kernel::Process executor, kernel::spawn(request));
   pair.second.reset();
-  Started started{Connection(std::move(pair.first)), std::move(executor), {}};
+  ending.reset();
+  Started started{Connection(std::move(pair.first)), std::move(executor), {}, std::move(ended)};
   auto give_up = [&](Error error) {
     (void)started.executor.signal(SIGKILL);
     (void)started.executor.wait(std::chrono::seconds(5));

@@ -43,6 +43,7 @@ class Connection {
 struct Started {
   Connection connection;
   kernel::Process executor, task;
+  kernel::Fd ended;  // readable once the exit record is complete or the executor is dead; not after recovery
 };
 
 // Spawns the executor with the finished plan and waits for its start report.

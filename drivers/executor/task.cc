@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -46,10 +47,13 @@ bool id_fits(std::string_view id) {
 // Kills and removes a task's cgroup; absent is fine.
 Result<> remove_cgroup(const Host& host, const std::string& id) {
   if (host.cgroup_parent() == nullptr) return {};
+  // Most often nobody is left in it.
+  Result<> removed = host.cgroup_parent()->remove(id);
+  if (removed.ok() || removed.error().code() != Code::kUnavailable) return removed;
   auto cgroup = host.cgroup_parent()->open(id);
   if (!cgroup.ok()) return cgroup.error().code() == Code::kNotFound ? Result<>() : Result<>(std::move(cgroup).error());
   (void)cgroup->kill();
-  Result<> removed = host.cgroup_parent()->remove(id);
+  removed = host.cgroup_parent()->remove(id);
   // Killed processes take a moment to be gone; each is waited for through its pidfd.
   for (int tries = 0; tries < 100 && !removed.ok() && removed.error().code() == Code::kUnavailable; ++tries) {
     auto procs = cgroup->read("cgroup.procs");
@@ -74,6 +78,7 @@ class ExecutorTask : public Task {
     connection_ = std::move(started.connection);
     executor_ = std::move(started.executor);
     task_ = std::move(started.task);
+    ended_ = std::move(started.ended);
     if (host_->cgroup_parent() != nullptr && !handle_.cgroup.empty()) {
       auto cgroup = host_->cgroup_parent()->open(handle_.id);
       if (cgroup.ok()) cgroup_ = std::move(*cgroup);
@@ -87,13 +92,14 @@ class ExecutorTask : public Task {
 
   const TaskHandle& handle() const override { return handle_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
-  int wait_fd() const override { return done_.valid() ? done_.get() : executor_.fd(); }
+  int wait_fd() const override { return done_.valid() ? done_.get() : ended_.valid() ? ended_.get() : executor_.fd(); }
 
   Result<ExitResult> reap() override {
     if (!done_.valid()) {
-      STEPPE_TRY(bool gone, executor_.ended());
+      STEPPE_TRY(bool gone, is_gone());
       if (!gone) return {Code::kUnavailable, std::format("task {} still runs", handle_.id)};
-      // Not a child of ours after a restart of the agent; then whoever adopted it reaps.
+      // Not a child of ours after a restart of the agent; then whoever adopted it reaps. One that is still on its way
+      // out is reaped by destroy().
       (void)executor_.reap();
     }
     auto record = directory_.open(kRecordFile, O_RDONLY);
@@ -143,7 +149,13 @@ class ExecutorTask : public Task {
   }
 
  private:
-  Result<bool> is_gone() const { return done_.valid() ? Result<bool>(true) : executor_.ended(); }
+  // The exit record is complete, or there will never be one.
+  Result<bool> is_gone() const {
+    if (done_.valid()) return true;
+    if (!ended_.valid()) return executor_.ended();
+    pollfd one = {ended_.get(), POLLIN, 0};
+    return ::poll(&one, 1, 0) > 0;
+  }
 
   // What is known of a task whose executor left no readable record.
   ExitResult lost(Error why) {
@@ -181,14 +193,14 @@ class ExecutorTask : public Task {
   Connection connection_;
   Process executor_, task_;
   std::optional<Cgroup> cgroup_;
-  Fd done_;
+  Fd done_;   // after recovery of what had ended
+  Fd ended_;  // the executor's word that its record is complete
   bool cleaned_ = false;
 };
 
 // Where NAME0, NAME1, ... go on, and what older files are too many. Names that only look like ours count as well: the
 // executor clears what it cannot trust.
-Result<uint32_t> next_log_index(const Beneath& logs, const std::string& prefix, int64_t max_files) {
-  STEPPE_TRY(auto entries, logs.list(""));
+uint32_t next_log_index(const Beneath& logs, const std::vector<kernel::DirectoryEntry>& entries, const std::string& prefix, int64_t max_files) {
   std::vector<uint32_t> found;
   for (const kernel::DirectoryEntry& entry : entries) {
     if (!entry.name.starts_with(prefix)) continue;
@@ -197,7 +209,7 @@ Result<uint32_t> next_log_index(const Beneath& logs, const std::string& prefix, 
       found.push_back(static_cast<uint32_t>(*number));
     }
   }
-  if (found.empty()) return 0u;
+  if (found.empty()) return 0;
   std::ranges::sort(found);
   for (uint32_t index : found) {
     if (static_cast<int64_t>(index) + max_files <= static_cast<int64_t>(found.back())) (void)logs.remove_tree(prefix + std::to_string(index));
@@ -215,10 +227,11 @@ Result<> prepare_logs(Launch& launch) {
   STEPPE_TRY(Fd directory, config.log_dir.duplicate());
   Beneath logs(std::move(directory), "the log directory");
   int64_t max_files = std::clamp<int64_t>(config.logs.max_files, 1, 10'000);
+  STEPPE_TRY(auto entries, logs.list(""));
   const char* streams[] = {"stdout", "stderr"};
   for (int i = 0; i < 2; ++i) {
     std::string prefix = std::format("{}.{}.", config.task, streams[i]);
-    STEPPE_TRY(head.log_index[i], next_log_index(logs, prefix, max_files));
+    head.log_index[i] = next_log_index(logs, entries, prefix, max_files);
     head.log_name[i] = launch.plan.text(prefix);
   }
   head.log_max_files = static_cast<uint32_t>(max_files);

@@ -76,6 +76,31 @@ Result<Account> resolve_account(const kernel::Beneath& etc, std::string_view use
   return account;
 }
 
+std::optional<AccountCache::Seen> AccountCache::look(const kernel::Beneath& etc, std::string_view file) {
+  auto info = etc.stat(file);
+  // A link may lead elsewhere tomorrow without changing itself.
+  if (!info.ok() || info->type != kernel::FileType::kFile) return std::nullopt;
+  return Seen{info->device, info->inode, info->size.count, info->modified_ns};
+}
+
+Result<Account> AccountCache::resolve(const kernel::Beneath& etc, std::string_view user) {
+  auto passwd = look(etc, "passwd"), group = look(etc, "group");
+  if (!passwd || !group) return resolve_account(etc, user);
+  std::array<Seen, 2> now = {*passwd, *group};
+  {
+    std::lock_guard lock(mutex_);
+    if (now != seen_ || known_.size() > 256) {
+      known_.clear();
+      seen_ = now;
+    }
+    if (auto it = known_.find(user); it != known_.end()) return it->second;
+  }
+  STEPPE_TRY(Account account, resolve_account(etc, user));
+  std::lock_guard lock(mutex_);
+  if (now == seen_) known_.emplace(user, account);
+  return account;
+}
+
 Result<bool> id_is_listed(std::string_view ranges, uint32_t id) {
   for (std::string_view part : split(ranges, ',')) {
     part = trim(part);

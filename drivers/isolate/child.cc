@@ -76,25 +76,36 @@ long open_path(int directory, const char* path, bool allow_absent) {
   return fd == -ENOENT && allow_absent ? -ENOENT : fd;
 }
 
-// Puts the detached mount `mount` at directory+path. An empty path is the directory itself.
-long attach(long mount, int directory, const char* path) {
+// One name needs no walk: move_mount follows no link in the last part of its target (move_mount(2)), so "." and ".."
+// aside, which the plan's builder never writes, it can name nothing but an entry of the directory itself.
+bool is_one_name(const char* path) {
+  for (const char* at = path; *at != '\0'; ++at) {
+    if (*at == '/') return false;
+  }
+  return *path != '\0' && *path != '.';
+}
+
+// Puts a mount (a detached one with path "", or one of the template) at directory+path. An empty path is the directory
+// itself.
+long move_to(long mount, const char* from, int directory, const char* path) {
+  long flags = *from == '\0' ? MOVE_MOUNT_F_EMPTY_PATH : 0;
+  if (is_one_name(path)) return syscall(__NR_move_mount, mount, pointer(from), directory, pointer(path), flags);
   long target = *path == '\0' ? directory : open_path(directory, path, false);
   if (target < 0) return target;
-  long result = syscall(__NR_move_mount, mount, pointer(""), target, pointer(""), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  long result = syscall(__NR_move_mount, mount, pointer(from), target, pointer(""), flags | MOVE_MOUNT_T_EMPTY_PATH);
   if (*path != '\0') syscall(__NR_close, target);
   return result;
 }
+long attach(long mount, int directory, const char* path) { return move_to(mount, "", directory, path); }
 
-long bind_over(long source, bool read_only, int directory, const char* path) {
+// Covers `target` with a read-only bind of `source`, both opened by us, which may be the same.
+long bind_over(long source, long target) {
   long clone = syscall(__NR_open_tree, source, pointer(""), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   if (clone < 0) return clone;
-  long result = 0;
-  if (read_only) {
-    mount_attr attr = {};
-    attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    result = syscall(__NR_mount_setattr, clone, pointer(""), AT_EMPTY_PATH, pointer(&attr), sizeof attr);
-  }
-  if (result == 0) result = attach(clone, directory, path);
+  mount_attr attr = {};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  long result = syscall(__NR_mount_setattr, clone, pointer(""), AT_EMPTY_PATH, pointer(&attr), sizeof attr);
+  if (result == 0) result = attach(clone, static_cast<int>(target), "");
   syscall(__NR_close, clone);
   return result;
 }
@@ -136,30 +147,26 @@ long mount_new(const Mapped& plan, const Step& s) {
   return result;
 }
 
+// The target first: what is not there (a file of another kernel) costs one call.
 long mask(const Mapped& plan, const Step& s) {
+  long target = open_path(s.fd2, plan.text(s.text2), true);
+  if (target < 0) return target == -ENOENT ? 0 : target;
   long source = open_path(s.fd2, plan.text(s.text), false);
-  if (source < 0) return source;
-  long result = bind_over(source, true, s.fd2, plan.text(s.text2));
-  syscall(__NR_close, source);
-  return result == -ENOENT ? 0 : result;
-}
-
-long read_only(const Mapped& plan, const Step& s) {
-  long source = open_path(s.fd2, plan.text(s.text2), true);
-  if (source == -ENOENT) return 0;
-  if (source < 0) return source;
-  long result = bind_over(source, true, s.fd2, plan.text(s.text2));
-  syscall(__NR_close, source);
-  return result;
-}
-
-long move_tree(const Mapped& plan, const Step& s) {
-  long target = open_path(s.fd2, plan.text(s.text2), false);
-  if (target < 0) return target;
-  long result = syscall(__NR_move_mount, AT_FDCWD, pointer(plan.text(s.text)), target, pointer(""), MOVE_MOUNT_T_EMPTY_PATH);
+  long result = source < 0 ? source : bind_over(source, target);
+  if (source >= 0) syscall(__NR_close, source);
   syscall(__NR_close, target);
   return result;
 }
+
+long read_only(const Mapped& plan, const Step& s) {
+  long target = open_path(s.fd2, plan.text(s.text2), true);
+  if (target < 0) return target == -ENOENT ? 0 : target;
+  long result = bind_over(target, target);
+  syscall(__NR_close, target);
+  return result;
+}
+
+long move_tree(const Mapped& plan, const Step& s) { return move_to(AT_FDCWD, plan.text(s.text), s.fd2, plan.text(s.text2)); }
 
 long remount_read_only(const Step& s) {
   mount_attr attr = {};

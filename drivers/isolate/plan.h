@@ -12,7 +12,7 @@
 namespace steppe::isolate {
 
 inline constexpr uint32_t kPlanMagic = 0x314c5053;  // "SPL1"
-inline constexpr uint32_t kPlanVersion = 1;
+inline constexpr uint32_t kPlanVersion = 2;
 inline constexpr uint32_t kMaxPlanSize = 4u << 20;  // argv and env are most of it; the kernel's own limit is 2 MiB
 inline constexpr uint32_t kMaxSteps = 512;
 inline constexpr uint32_t kMaxInherited = 128;
@@ -26,7 +26,7 @@ enum class Op : uint16_t {
   kAttach,            // fd: detached mount, fd2: directory of the root it goes under, text: path there; "" = fd2 itself
   kMoveTree,          // text: path in the template's root, fd2+text2: target. Moves one of the template's mounts
   kMountNew,          // text: type, text2: path under fd2, a: MOUNT_ATTR_*, text3: "key=value,key=value" options
-  kMask,              // text2: path under fd2, covered by fd (detached mount of an empty file or directory); absent: fine
+  kMask,              // text2: path under fd2, covered by what is at text under fd2; absent: fine
   kReadOnly,          // text2: path under fd2, bound over itself read-only; absent: fine
   kRemountReadOnly,   // fd: mount, a: attributes to set
   kPivot,             // fd: the new root. The old one is left behind and detached
@@ -88,6 +88,7 @@ struct PlanHead {
   int32_t control_fd = -1;  // connected SOCK_SEQPACKET to the agent: the start report, then requests
   int32_t listen_fd = -1;   // control socket for later agents; -1: the session ends with control_fd
   int32_t record_fd = -1;   // the exit record is written here
+  int32_t ended_fd = -1;    // a pipe's end that gets one byte once the record is complete; -1: none
   int32_t log_dir_fd = -1;  // -1: no capture, output goes to null_fd
   int32_t stdio_fd[3] = {-1, -1, -1};  // given descriptors; -1: null_fd, or a captured pipe for 1 and 2
 

@@ -51,6 +51,8 @@ uint32_t PlanBuilder::list(const std::vector<std::string>& texts) {
   offsets.reserve(texts.size() + 1);
   for (const std::string& value : texts) {
     offsets.push_back(buffer_.size());
+    // The kernel would take what stands before a NUL for the whole.
+    if (value.find('\0') != std::string::npos && !holds_nul_) holds_nul_ = value.substr(0, value.find_first_of(std::string_view("=\0", 2)));
     buffer_.append(value);
     buffer_.push_back('\0');
   }
@@ -66,6 +68,7 @@ void PlanBuilder::command(const std::vector<std::string>& candidates, const std:
 }
 
 Result<std::string> PlanBuilder::build() {
+  if (holds_nul_) return {Code::kInvalid, std::format("the argument or variable that begins with \"{}\" holds a NUL byte", *holds_nul_)};
   head.inherited_count = static_cast<uint32_t>(inherited_.size());
   head.inherited = array(std::as_bytes(std::span(inherited_)));
   if (head.inherited == 0) head.inherited = sizeof(PlanHead);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ class PlanBuilder {
   uint32_t list(const std::vector<std::string>& texts);
 
   std::string buffer_;
+  std::optional<std::string> holds_nul_;  // how the first text that does begins
   std::vector<Step> steps_, prelude_;
   std::vector<std::string> step_names_, prelude_names_;
   std::vector<int> inherited_;

@@ -117,17 +117,20 @@ Result<> touch(const Beneath& tree, const std::string& path, bool is_file) {
 }
 
 Result<> ensure_link(const Beneath& tree, const TemplateRoot::Entry& entry) {
-  auto found = tree.stat(entry.destination);
-  if (found.ok() && found->type == kernel::FileType::kSymlink) {
+  size_t slash = entry.destination.rfind('/');
+  auto there = [&] {
     char target[256];
     ssize_t n = ::readlinkat(tree.fd(), entry.destination.c_str(), target, sizeof target);
-    if (n > 0 && std::string_view(target, static_cast<size_t>(n)) == entry.link) return {};
-  }
-  if (found.ok()) {
+    return n > 0 && std::string_view(target, static_cast<size_t>(n)) == entry.link;
+  };
+  // One name: there is no way to it that a link could bend.
+  if (slash == std::string::npos && there()) return {};
+  if (auto found = tree.stat(entry.destination); found.ok()) {
+    if (found->type == kernel::FileType::kSymlink && there()) return {};
     return {Code::kDenied, std::format("/{} is in the task directory but belongs to the task's root (it comes from an artifact?)",
                                        entry.destination)};
   }
-  if (size_t slash = entry.destination.rfind('/'); slash != std::string::npos) {
+  if (slash != std::string::npos) {
     STEPPE_TRY_VOID(tree.make_directories(entry.destination.substr(0, slash), 0755));
   }
   return tree.symlink(entry.link, entry.destination);

@@ -162,8 +162,10 @@ Result<Beneath::Parent> Beneath::parent_of(std::string_view path) const {
   std::string leaf(slash == std::string_view::npos ? path : path.substr(slash + 1));
   if (leaf.empty() || is_dots(leaf)) return {Code::kInvalid, std::format("{}: names no file", describe(path))};
   if (slash == 0) return {Code::kDenied, std::format("{}: absolute paths lead out of {}", describe(path), name_)};
-  STEPPE_TRY(Fd directory, open_directory(slash == std::string_view::npos ? "" : path.substr(0, slash)));
-  return Parent{std::move(directory), std::move(leaf)};
+  if (slash == std::string_view::npos) return Parent{Fd(), directory_.get(), std::move(leaf)};
+  STEPPE_TRY(Fd opened, open_directory(path.substr(0, slash)));
+  int directory = opened.get();
+  return Parent{std::move(opened), directory, std::move(leaf)};
 }
 
 Result<FileInfo> Beneath::stat(std::string_view path) const {
@@ -173,7 +175,7 @@ Result<FileInfo> Beneath::stat(std::string_view path) const {
   if (fd.error().code() != Code::kDenied) return std::move(fd).error();
   STEPPE_TRY(Parent parent, parent_of(path));
   struct stat st;
-  if (::fstatat(parent.directory.get(), parent.leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return failed("stat", describe(path));
+  if (::fstatat(parent.directory, parent.leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return failed("stat", describe(path));
   return file_info(st);
 }
 
@@ -210,10 +212,18 @@ Result<> Beneath::make_directories(std::string_view path, mode_t mode) const {
   for (std::string_view part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") return {Code::kDenied, std::format("make {}: \"..\" in the path", describe(path))};
-    STEPPE_TRY(Fd parent, open_directory(done));
+    // One name below the directory itself needs no walk, and is most often there already.
+    Fd opened;
+    if (!done.empty()) {
+      STEPPE_TRY(opened, open_directory(done));
+    }
+    int parent = opened.valid() ? opened.get() : directory_.get();
+    std::string leaf(part);
     done += done.empty() ? "" : "/";
     done += part;
-    if (::mkdirat(parent.get(), std::string(part).c_str(), mode) != 0) {
+    struct stat st;
+    if (::fstatat(parent, leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) continue;
+    if (::mkdirat(parent, leaf.c_str(), mode) != 0) {
       if (errno != EEXIST) return failed("make directory", describe(done));
       STEPPE_TRY_VOID(open_directory(done));
       continue;
@@ -229,27 +239,27 @@ Result<> Beneath::write(std::string_view path, ByteView data, mode_t mode, Sync 
   static std::atomic<uint32_t> next{0};
   STEPPE_TRY(Parent parent, parent_of(path));
   std::string temporary = std::format(".{}.{}.{}", parent.leaf.substr(0, 200), ::getpid(), next.fetch_add(1));
-  Fd fd(::openat(parent.directory.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  Fd fd(::openat(parent.directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd) return failed("create", describe(path));
   auto finish = [&]() -> Result<> {
     STEPPE_TRY_VOID(write_all(fd, describe(path), data));
     if (::fchmod(fd.get(), mode) != 0) return failed("set the mode of", describe(path));
     if (sync == Sync::kYes && ::fsync(fd.get()) != 0) return failed("sync", describe(path));
     STEPPE_TRY_VOID(fd.close());
-    if (::renameat(parent.directory.get(), temporary.c_str(), parent.directory.get(), parent.leaf.c_str()) != 0) return failed("rename to", describe(path));
+    if (::renameat(parent.directory, temporary.c_str(), parent.directory, parent.leaf.c_str()) != 0) return failed("rename to", describe(path));
     if (sync == Sync::kNo) return {};
-    Fd again(::openat(parent.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Fd again(::openat(parent.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!again || ::fsync(again.get()) != 0) return failed("sync the directory of", describe(path));
     return {};
   };
   Result<> result = finish();
-  if (!result.ok()) ::unlinkat(parent.directory.get(), temporary.c_str(), 0);
+  if (!result.ok()) ::unlinkat(parent.directory, temporary.c_str(), 0);
   return result;
 }
 
 Result<> Beneath::symlink(std::string_view target, std::string_view path) const {
   STEPPE_TRY(Parent parent, parent_of(path));
-  if (::symlinkat(std::string(target).c_str(), parent.directory.get(), parent.leaf.c_str()) != 0) return failed("make symlink", describe(path));
+  if (::symlinkat(std::string(target).c_str(), parent.directory, parent.leaf.c_str()) != 0) return failed("make symlink", describe(path));
   return {};
 }
 
@@ -263,8 +273,8 @@ Result<> Beneath::remove_tree(std::string_view path) const {
   auto parent = parent_of(path);
   if (!parent.ok()) return parent.error().code() == Code::kNotFound ? Result<>() : Result<>(std::move(parent).error());
   struct stat above;
-  if (::fstat(parent->directory.get(), &above) != 0) return failed("stat", describe(path));
-  return remove_beneath(parent->directory.get(), parent->leaf.c_str(), describe(path), above.st_dev, 0);
+  if (::fstat(parent->directory, &above) != 0) return failed("stat", describe(path));
+  return remove_beneath(parent->directory, parent->leaf.c_str(), describe(path), above.st_dev, 0);
 }
 
 Result<Beneath::Usage> Beneath::usage(std::string_view path, uint64_t entry_limit) const {

@@ -80,7 +80,8 @@ class Beneath {
 
  private:
   struct Parent {
-    Fd directory;
+    Fd opened;  // invalid when the file lies right in the directory
+    int directory;
     std::string leaf;
   };
   Result<Parent> parent_of(std::string_view path) const;
