@@ -70,7 +70,10 @@ AllocRunner::AllocRunner(ClientContext& context, std::unique_ptr<schema::Allocat
 AllocRunner::~AllocRunner() = default;
 
 void AllocRunner::start() { scope_.spawn(run(std::nullopt)); }
-void AllocRunner::restore(StoredAlloc stored) { scope_.spawn(run(std::move(stored))); }
+void AllocRunner::restore(StoredAlloc stored) {
+  recovering_ = true;
+  scope_.spawn(run(std::move(stored)));
+}
 
 io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   const schema::TaskGroup* group = group_of(*alloc_);
@@ -103,6 +106,7 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   if (!stored && !alloc_->client_status().empty() && alloc_->client_status() != "pending") {
     // The servers saw it run here, but we have no record of it: ask the drivers before anything is started twice.
     stored.emplace();
+    recovering_ = true;
     for (const auto& [name, state] : alloc_->task_states()) stored->tasks.push_back(guess_from_server(name, state));
   }
   if (stored) {
@@ -118,6 +122,7 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
     if (task->snapshot().events.empty()) task->record(event::plain(event::kReceived));
   }
   ready_ = true;
+  recovering_ = false;
   if (stop_asked_) machine_->request_stop(*stop_asked_);
   start_timers();
   schedule_step();
@@ -146,6 +151,7 @@ void AllocRunner::start_timers() {
 void AllocRunner::fail_setup(const Error& error) {
   logger_.error("alloc cannot be set up", {{"error", error}});
   setup_error_ = error.message();
+  recovering_ = false;
   finished_event_.set();
   changed_();
 }

@@ -48,6 +48,8 @@ class AllocRunner final : public TaskOwner {
   // What the server wants to know: id, status, task states, health, times.
   std::unique_ptr<schema::Allocation> status() const;
   bool finished() const;
+  // Still finding out what the former agent left: status() would say less than the servers know.
+  bool recovering() const { return recovering_; }
   bool desired_to_run() const;
   WallTime finished_at() const;
 
@@ -82,6 +84,7 @@ class AllocRunner final : public TaskOwner {
   io::Event finished_event_;
   std::optional<std::string> setup_error_;
   bool step_scheduled_ = false;
+  bool recovering_ = false;
   bool ready_ = false;  // tasks exist and were restored
   bool detached_ = false;
   bool destroyed_ = false;

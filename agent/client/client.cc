@@ -283,7 +283,8 @@ io::Task<Result<>> Client::flush_updates() {
   dirty_event_.reset();
   std::vector<std::unique_ptr<schema::Allocation>> states;
   for (const std::string& id : sending) {
-    if (AllocRunner* alloc = find(id)) states.push_back(alloc->status());
+    AllocRunner* alloc = find(id);
+    if (alloc != nullptr && !alloc->recovering()) states.push_back(alloc->status());  // it marks itself once it is recovered
   }
   if (states.empty()) co_return Result<>();
   io::Deadline deadline = io::Deadline::in(loop_, kCallLimit);

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "agent/client/alloc_machine.h"
 #include "agent/client/health_machine.h"
 #include "agent/client/restart_policy.h"
@@ -289,18 +292,64 @@ TEST_F(TaskFixture, RestoresEveryPhase) {
   }
 }
 
+TEST_F(TaskFixture, WhatWasAskedOutlivesTheAgent) {
+  struct Case {
+    const char* name;
+    Phase stored;
+    TaskAsked asked;
+    bool alive;
+    Phase restored;
+    Phase after_exit;  // with code 3
+    bool failed;
+  };
+  const TaskAsked stop{.kill = true}, fail{.kill = true, .kill_fails = true}, restart{.restart = true};
+  const Case cases[] = {
+      {"stopping", Phase::kStopping, stop, true, Phase::kStopping, Phase::kDead, false},
+      {"asked while it started", Phase::kStarting, stop, true, Phase::kStopping, Phase::kDead, false},
+      {"killed for a fault", Phase::kStopping, fail, true, Phase::kStopping, Phase::kDead, true},
+      {"restarting", Phase::kStopping, restart, true, Phase::kStopping, Phase::kPreparing, false},
+      {"waits before it stops", Phase::kStopDelay, stop, true, Phase::kStopDelay, Phase::kDead, false},
+      {"nothing is left of it", Phase::kStopping, stop, false, Phase::kDead, Phase::kDead, false},
+      {"never started", Phase::kPreparing, stop, false, Phase::kDead, Phase::kDead, false},
+      {"nothing asked", Phase::kRunning, {}, true, Phase::kRunning, Phase::kBackoff, false},
+  };
+  policy.shutdown_delay = 20s;
+  for (const Case& c : cases) {
+    TaskMachine m(policy, rng);
+    TaskSnapshot stored;
+    stored.phase = c.stored;
+    stored.asked = c.asked;
+    if (c.stored == Phase::kStarting) stored.asked.no_delay = true;
+    TaskEffects effects = m.restore(stored, c.alive, at(0s));
+    EXPECT_EQ(m.phase(), c.restored) << c.name;
+    EXPECT_EQ(has(effects, Kind::kStop), c.restored == Phase::kStopping) << c.name;
+    if (m.phase() != Phase::kDead) (void)m.exited({3, 0, false, ""}, at(1s));
+    EXPECT_EQ(m.phase(), c.after_exit) << c.name;
+    EXPECT_EQ(m.snapshot().failed, c.failed) << c.name;
+  }
+}
+
+TEST_F(TaskFixture, WhyATaskEndsIsStoredBeforeItIsSignalled) {
+  to_running();
+  TaskEffects effects = machine.kill({}, TaskMachine::KillMode::kOrderly, TaskMachine::KillMeaning::kStop, at(5s));
+  auto place = [&](Kind kind) { return std::ranges::find(effects, kind, &TaskEffect::kind) - effects.begin(); };
+  EXPECT_LT(place(Kind::kChanged), place(Kind::kStop));
+  EXPECT_TRUE(machine.snapshot().asked.kill);
+}
+
 TEST_F(TaskFixture, OomIsSaid) {
   to_running();
   (void)machine.exited({137, 9, true, ""}, at(3s));
   EXPECT_EQ(machine.snapshot().events[1].display(), "Exit Code: 137, Signal: 9, Exit Message: \"OOM Killed\"");
 }
 
-// Any sequence of inputs that the shell can produce keeps the promises; a mutant that forgets the kill is caught.
+// Any sequence of inputs that the shell can produce keeps the promises, also over the agent's death; a mutant that
+// forgets the kill, or does not store it, is caught.
 TEST(TaskMachineProperty, RandomLivesEndAndNeverRestartOnceKilled) {
-  for (uint64_t seed = 0; seed < 2000; ++seed) {
+  for (uint64_t seed = 0; seed < 4000; ++seed) {
     SeededRng rng(seed);
     TaskPolicy policy{service_policy(), 5s, rng.chance(1, 2) ? Duration(3s) : Duration(0), 2};
-    TaskMachine m(policy, rng);
+    std::optional<TaskMachine> lives(std::in_place, policy, rng);
     bool timer = false, preparing = false, starting = false, alive = false, killed = false;
     int starts_after_kill = 0;
     auto apply = [&](TaskEffects effects) {
@@ -311,29 +360,39 @@ TEST(TaskMachineProperty, RandomLivesEndAndNeverRestartOnceKilled) {
         if (effect.kind == Kind::kStart) starting = true, starts_after_kill += killed;
       }
     };
-    apply(m.open_gate(at(0s)));
-    for (int step = 0; step < 60 && m.phase() != Phase::kDead; ++step) {
+    apply(lives->open_gate(at(0s)));
+    for (int step = 0; step < 60 && lives->phase() != Phase::kDead; ++step) {
       Moment now = at(std::chrono::seconds(step));
-      switch (rng.below(8)) {
+      switch (rng.below(9)) {
         case 0: case 1:
-          if (preparing) { preparing = false; apply(rng.chance(3, 4) ? m.prepared(now) : m.prepare_failed(event::plain(event::kHookFailed), true, now)); }
-          else if (starting) { starting = false; bool ok = rng.chance(3, 4); alive = ok; apply(ok ? m.started(now) : m.start_failed("no", true, now)); }
+          if (preparing) { preparing = false; apply(rng.chance(3, 4) ? lives->prepared(now) : lives->prepare_failed(event::plain(event::kHookFailed), true, now)); }
+          else if (starting) { starting = false; bool ok = rng.chance(3, 4); alive = ok; apply(ok ? lives->started(now) : lives->start_failed("no", true, now)); }
           break;
-        case 2: case 3: if (alive) { alive = false; apply(m.exited({static_cast<int>(rng.below(2)), 0, false, ""}, now)); } break;
-        case 4: case 5: if (timer) { timer = false; apply(m.timer(now)); } break;
-        case 6: apply(m.restart("test", now)); break;
-        case 7: if (rng.chance(1, 4)) { killed = true; apply(m.kill({}, TaskMachine::KillMode::kOrderly, TaskMachine::KillMeaning::kStop, now)); } break;
+        case 2: case 3: if (alive) { alive = false; apply(lives->exited({static_cast<int>(rng.below(2)), 0, false, ""}, now)); } break;
+        case 4: case 5: if (timer) { timer = false; apply(lives->timer(now)); } break;
+        case 6: apply(lives->restart("test", now)); break;
+        case 7: if (rng.chance(1, 4)) { killed = true; apply(lives->kill({}, TaskMachine::KillMode::kOrderly, TaskMachine::KillMeaning::kStop, now)); } break;
+        case 8: {  // the agent dies; a start under way may have succeeded
+          if (!rng.chance(1, 3)) break;
+          alive = alive || (starting && rng.chance(1, 2));
+          timer = preparing = starting = false;
+          TaskSnapshot stored = lives->snapshot();
+          lives.emplace(policy, rng);
+          apply(lives->restore(std::move(stored), alive, now));
+          if (lives->phase() == Phase::kWaiting) apply(lives->open_gate(now));
+          break;
+        }
       }
     }
     EXPECT_EQ(starts_after_kill, 0) << seed;
     // Whatever happened, a kill now and the outstanding answers end it.
     Moment end = at(1h);
     killed = true;
-    apply(m.kill({}, TaskMachine::KillMode::kNoDelay, TaskMachine::KillMeaning::kStop, end));
-    if (preparing) apply(m.prepared(end));
-    if (starting) { starting = false; alive = true; apply(m.started(end)); }
-    if (alive) apply(m.exited({0, 9, false, ""}, end));
-    EXPECT_EQ(m.phase(), Phase::kDead) << seed;
+    apply(lives->kill({}, TaskMachine::KillMode::kNoDelay, TaskMachine::KillMeaning::kStop, end));
+    if (preparing) apply(lives->prepared(end));
+    if (starting) { starting = false; alive = true; apply(lives->started(end)); }
+    if (alive) apply(lives->exited({0, 9, false, ""}, end));
+    EXPECT_EQ(lives->phase(), Phase::kDead) << seed;
   }
 }
 

@@ -21,7 +21,7 @@ enum NodeTag : uint16_t { kNodeId = 1, kNodeSecret = 2 };
 enum HealthTag : uint16_t { kHealthy = 1 };
 enum TaskTag : uint16_t {
   kName = 1, kPhase = 2, kFailed = 3, kRestarts = 4, kAttempt = 5, kLastRestart = 6, kStartedAt = 7, kFinishedAt = 8,
-  kCount = 9, kIntervalStart = 10, kEvents = 11, kHandle = 12, kPreparedOnce = 13,
+  kCount = 9, kIntervalStart = 10, kEvents = 11, kHandle = 12, kPreparedOnce = 13, kAsked = 14,
 };
 
 Error lmdb_error(int code, std::string_view what) {
@@ -187,6 +187,8 @@ class LmdbStore final : public StateStore {
   MDB_dbi dbi_ = 0;
 };
 
+int64_t asked_bits(const TaskAsked& asked) { return asked.kill | asked.kill_fails << 1 | asked.no_delay << 2 | asked.restart << 3; }
+
 std::string encode_events(const std::deque<TaskEvent>& events) {
   schema::TaskState state;
   for (const TaskEvent& event : events) event.to_schema(*state.add_events());
@@ -222,6 +224,7 @@ std::string StoredTask::encode() const {
       .integer(kCount, snapshot.restart_memory.count)
       .integer(kIntervalStart, snapshot.restart_memory.interval_start.unix_ns)
       .integer(kPreparedOnce, prepared_once)
+      .integer(kAsked, asked_bits(snapshot.asked))
       .text(kEvents, encode_events(snapshot.events));
   if (handle) out.text(kHandle, handle->encode());
   return out.finish();
@@ -242,6 +245,8 @@ Result<StoredTask> StoredTask::decode(ByteView bytes) {
   out.snapshot.finished_at = {message.integer(kFinishedAt)};
   out.snapshot.restart_memory = {message.integer(kCount), {message.integer(kIntervalStart)}};
   out.prepared_once = message.integer(kPreparedOnce) != 0;
+  int64_t asked = message.integer(kAsked);
+  out.snapshot.asked = {(asked & 1) != 0, (asked & 2) != 0, (asked & 4) != 0, (asked & 8) != 0};
   std::string_view events = message.text(kEvents);
   schema::TaskState state;
   if (!state.ParseFromArray(events.data(), static_cast<int>(events.size()))) {

@@ -1,5 +1,7 @@
 #include "agent/client/task_machine.h"
 
+#include <utility>
+
 #include "agent/schema/alloc.pb.h"
 #include "init/base/assert.h"
 
@@ -63,7 +65,7 @@ void TaskMachine::die(TaskEffects& out, bool failed, Moment now) {
   now_.phase = TaskPhase::kDead;
   now_.failed = now_.failed || failed;
   now_.finished_at = now.wall;
-  restart_asked_ = false;
+  now_.asked.restart = false;
   out.push_back({Kind::kCancelTimer});
   out.push_back({Kind::kChanged});
   out.push_back({Kind::kFinished});
@@ -71,7 +73,7 @@ void TaskMachine::die(TaskEffects& out, bool failed, Moment now) {
 
 void TaskMachine::prepare(TaskEffects& out) {
   now_.phase = TaskPhase::kPreparing;
-  restart_asked_ = false;
+  now_.asked.restart = false;
   out.push_back({Kind::kCancelTimer});
   out.push_back({Kind::kChanged});
   out.push_back({Kind::kPrepare});
@@ -86,8 +88,15 @@ TaskEffects TaskMachine::restore(TaskSnapshot stored, bool alive, Moment now) {
     // Also an attempt whose start the former agent did not live to see confirmed.
     if (now_.started_at.unix_ns == 0) now_.started_at = now.wall;
     if (now_.phase == TaskPhase::kStarting) note(event::plain(event::kStarted), now);
-    now_.phase = TaskPhase::kRunning;
-    return {{Kind::kChanged}};
+    TaskEffects out;
+    go_on(out, now);
+    return out;
+  }
+  if (now_.asked.kill) {
+    TaskEffects out;
+    note(killed_event(), now);
+    die(out, now_.asked.kill_fails, now);
+    return out;
   }
   bool was_running = now_.phase == TaskPhase::kRunning || now_.phase == TaskPhase::kStopDelay ||
                      now_.phase == TaskPhase::kStopping;
@@ -109,9 +118,9 @@ TaskEffects TaskMachine::open_gate(Moment now) {
 TaskEffects TaskMachine::prepared(Moment now) {
   STEPPE_ASSERT(now_.phase == TaskPhase::kPreparing);
   TaskEffects out;
-  if (killing_) {
+  if (now_.asked.kill) {
     note(killed_event(), now);
-    die(out, kill_fails_, now);
+    die(out, now_.asked.kill_fails, now);
     return out;
   }
   now_.phase = TaskPhase::kStarting;
@@ -125,9 +134,9 @@ TaskEffects TaskMachine::prepare_failed(TaskEvent why, bool recoverable, Moment 
   STEPPE_ASSERT(now_.phase == TaskPhase::kPreparing);
   TaskEffects out;
   note(std::move(why), now);
-  if (killing_) {
+  if (now_.asked.kill) {
     note(killed_event(), now);
-    die(out, kill_fails_, now);
+    die(out, now_.asked.kill_fails, now);
     return out;
   }
   decide(out, tracker_.after_start_error(recoverable, now.wall, rng_), now);
@@ -141,9 +150,9 @@ TaskEffects TaskMachine::started(Moment now) {
   now_.started_at = now.wall;
   note(event::plain(event::kStarted), now);
   out.push_back({Kind::kChanged});
-  if (killing_) {
-    begin_kill(out, skip_delay_ ? KillMode::kNoDelay : KillMode::kOrderly, now);
-  } else if (restart_asked_) {
+  if (now_.asked.kill) {
+    begin_kill(out, now_.asked.no_delay ? KillMode::kNoDelay : KillMode::kOrderly, now);
+  } else if (now_.asked.restart) {
     begin_stop(out, now);
   }
   return out;
@@ -153,9 +162,9 @@ TaskEffects TaskMachine::start_failed(std::string why, bool recoverable, Moment 
   STEPPE_ASSERT(now_.phase == TaskPhase::kStarting);
   TaskEffects out;
   note(event::with_detail(event::kDriverFailure, "driver_error", std::move(why)), now);
-  if (killing_) {
+  if (now_.asked.kill) {
     note(killed_event(), now);
-    die(out, kill_fails_, now);
+    die(out, now_.asked.kill_fails, now);
     return out;
   }
   decide(out, tracker_.after_start_error(recoverable, now.wall, rng_), now);
@@ -169,13 +178,13 @@ TaskEffects TaskMachine::exited(const TaskExit& exit, Moment now) {
   out.push_back({Kind::kCancelTimer});
   note(event::terminated(exit.code, exit.signal, exit.oom_killed, exit.error), now);
   out.push_back({Kind::kRelease});
-  if (killing_) {
+  if (now_.asked.kill) {
     note(killed_event(), now);
-    die(out, kill_fails_, now);
+    die(out, now_.asked.kill_fails, now);
     return out;
   }
-  if (restart_asked_) {
-    restart_asked_ = false;
+  if (now_.asked.restart) {
+    now_.asked.restart = false;
     wait_for_restart(out, Duration(0), "", now);
     return out;
   }
@@ -223,11 +232,29 @@ TaskEffects TaskMachine::timer(Moment now) {
 }
 
 void TaskMachine::begin_stop(TaskEffects& out, Moment now) {
+  if (now_.asked.kill) note(event::killing(policy_.kill_timeout), now);
+  signal_to_stop(out);
+}
+
+void TaskMachine::signal_to_stop(TaskEffects& out) {
   now_.phase = TaskPhase::kStopping;
-  if (killing_) note(event::killing(policy_.kill_timeout), now);
+  out.push_back({Kind::kChanged});
   out.push_back({Kind::kStop, policy_.kill_timeout, policy_.kill_signal});
   out.push_back({Kind::kTimer, policy_.kill_timeout + kKillMargin});
-  out.push_back({Kind::kChanged});
+}
+
+// A recovered task goes on in the phase its record names; its first signal may have been sent or not.
+void TaskMachine::go_on(TaskEffects& out, Moment now) {
+  TaskPhase stored = std::exchange(now_.phase, TaskPhase::kRunning);
+  if (stored == TaskPhase::kStopping && (now_.asked.kill || now_.asked.restart)) {
+    signal_to_stop(out);
+  } else if (now_.asked.kill) {
+    begin_kill(out, now_.asked.no_delay ? KillMode::kNoDelay : KillMode::kOrderly, now);
+  } else if (now_.asked.restart) {
+    begin_stop(out, now);
+  } else {
+    out.push_back({Kind::kChanged});
+  }
 }
 
 void TaskMachine::begin_kill(TaskEffects& out, KillMode mode, Moment now) {
@@ -245,19 +272,19 @@ void TaskMachine::begin_kill(TaskEffects& out, KillMode mode, Moment now) {
 TaskEffects TaskMachine::kill(TaskEvent why, KillMode mode, KillMeaning meaning, Moment now) {
   TaskEffects out;
   if (now_.phase == TaskPhase::kDead) return out;
-  bool repeated = killing_;
-  killing_ = true;
-  skip_delay_ = skip_delay_ || mode == KillMode::kNoDelay;
-  kill_fails_ = kill_fails_ || meaning == KillMeaning::kFail;
-  if (!repeated && !why.type.empty()) {
-    note(std::move(why), now);
+  bool repeated = now_.asked.kill;
+  now_.asked.kill = true;
+  now_.asked.no_delay = now_.asked.no_delay || mode == KillMode::kNoDelay;
+  now_.asked.kill_fails = now_.asked.kill_fails || meaning == KillMeaning::kFail;
+  if (!repeated) {
+    if (!why.type.empty()) note(std::move(why), now);
     out.push_back({Kind::kChanged});
   }
   switch (now_.phase) {
     case TaskPhase::kWaiting:
     case TaskPhase::kBackoff:
       note(killed_event(), now);
-      die(out, kill_fails_, now);
+      die(out, now_.asked.kill_fails, now);
       break;
     case TaskPhase::kPreparing:
       if (!repeated) out.push_back({Kind::kCancelPrepare});
@@ -281,17 +308,17 @@ TaskEffects TaskMachine::kill(TaskEvent why, KillMode mode, KillMeaning meaning,
 
 TaskEffects TaskMachine::restart(std::string reason, Moment now) {
   TaskEffects out;
-  if (killing_ || now_.phase == TaskPhase::kDead || now_.phase == TaskPhase::kWaiting) return out;
+  if (now_.asked.kill || now_.phase == TaskPhase::kDead || now_.phase == TaskPhase::kWaiting) return out;
   if (now_.phase == TaskPhase::kPreparing) return out;  // it is about to start anyway
   note(event::with_detail(event::kRestartSignaled, "restart_reason", std::move(reason)), now);
   out.push_back({Kind::kChanged});
   if (now_.phase == TaskPhase::kBackoff) {
     prepare(out);
   } else if (now_.phase == TaskPhase::kRunning) {
-    restart_asked_ = true;
+    now_.asked.restart = true;
     begin_stop(out, now);
   } else {
-    restart_asked_ = true;
+    now_.asked.restart = true;
   }
   return out;
 }
@@ -299,7 +326,7 @@ TaskEffects TaskMachine::restart(std::string reason, Moment now) {
 TaskEffects TaskMachine::revive(Moment now) {
   (void)now;
   if (now_.phase != TaskPhase::kDead) return {};
-  killing_ = kill_fails_ = skip_delay_ = false;
+  now_.asked = {};
   now_.failed = false;
   now_.finished_at = {};
   now_.phase = TaskPhase::kWaiting;

@@ -36,7 +36,8 @@ namespace steppe::client {
 //   dead       dead     nothing; revive() for a restart of all tasks
 //
 // Guards: a kill wins over a restart whenever both are asked. An exit while a kill is under way never counts as
-// a failure and never restarts. A recovered task enters at running, or at waiting when nothing of it was left.
+// a failure and never restarts. A recovered task enters at running, or at waiting when nothing of it was left; a kill or
+// a restart that the former agent had begun is gone on with.
 enum class TaskPhase : uint8_t { kWaiting, kPreparing, kStarting, kRunning, kStopDelay, kStopping, kBackoff, kDead };
 
 struct TaskPolicy {
@@ -59,7 +60,7 @@ struct TaskEffect {
     kPrepare,        // run the hooks, then call prepared()
     kCancelPrepare,  // ask the hooks to end early; prepared() still comes
     kStart,          // driver start of attempt(); persist the attempt first
-    kStop,           // signal, and after `delay` kill
+    kStop,           // persist what was changed first, then signal, and after `delay` kill
     kKill,           // kill at once
     kRelease,        // driver destroy(): the ended attempt is forgotten
     kTimer,          // call timer() after `delay`; replaces the one before
@@ -73,9 +74,21 @@ struct TaskEffect {
 };
 using TaskEffects = std::vector<TaskEffect>;
 
+// What was asked of the task and has not come about. Stored before the task is signalled: the agent may die before the
+// exit, and its successor must know what that exit means.
+struct TaskAsked {
+  bool kill = false;
+  bool kill_fails = false;  // the kill counts as a failure
+  bool no_delay = false;    // shutdown_delay is cut short
+  bool restart = false;
+
+  bool operator==(const TaskAsked&) const = default;
+};
+
 // What the machine knows at one instant: what is stored, shown, and restored.
 struct TaskSnapshot {
   TaskPhase phase = TaskPhase::kWaiting;
+  TaskAsked asked;
   bool failed = false;
   uint64_t restarts = 0;
   uint64_t attempt = 0;  // names the driver's task: grows with each start
@@ -122,13 +135,14 @@ class TaskMachine {
   void set_policy(TaskPolicy policy);
   const TaskSnapshot& snapshot() const { return now_; }
   TaskPhase phase() const { return now_.phase; }
-  bool killed() const { return killing_; }
 
  private:
   void note(TaskEvent event, Moment now);
   void die(TaskEffects& out, bool failed, Moment now);
   void prepare(TaskEffects& out);
   void begin_stop(TaskEffects& out, Moment now);
+  void signal_to_stop(TaskEffects& out);
+  void go_on(TaskEffects& out, Moment now);
   void begin_kill(TaskEffects& out, KillMode mode, Moment now);
   void decide(TaskEffects& out, const RestartDecision& decision, Moment now);
   void wait_for_restart(TaskEffects& out, Duration delay, std::string_view reason, Moment now);
@@ -137,10 +151,6 @@ class TaskMachine {
   Rng& rng_;
   RestartTracker tracker_;
   TaskSnapshot now_;
-  bool killing_ = false;
-  bool kill_fails_ = false;
-  bool skip_delay_ = false;
-  bool restart_asked_ = false;
 };
 
 }  // namespace steppe::client

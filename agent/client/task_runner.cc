@@ -14,6 +14,9 @@ namespace {
 
 using Kind = TaskEffect::Kind;
 
+constexpr int kRecoverTries = 20;
+constexpr Duration kRecoverPause = std::chrono::seconds(1);
+
 // Whether another try may help. What the job says wrongly stays wrong.
 bool may_improve(const Error& error) {
   switch (error.code()) {
@@ -398,6 +401,27 @@ io::Task<void> TaskRunner::release_ended() {
   if (!done.ok()) logger_.warn("driver could not clean up", {{"error", done.error()}});
 }
 
+// Asks the driver what is left of an attempt. An executor that is too busy to answer is asked again: a task that cannot
+// be reached may still run, and must not get a twin.
+io::Task<Result<std::unique_ptr<drivers::Task>>> TaskRunner::find_attempt(std::string id, bool ended_before) {
+  drivers::Driver* driver = driver_;
+  std::optional<drivers::TaskHandle> handle = handle_;
+  auto work = [driver, handle, id, ended_before]() -> Result<std::unique_ptr<drivers::Task>> {
+    auto found = handle ? driver->recover(*handle) : driver->recover_attempt(id);
+    if (!found.ok() || !ended_before) return found;
+    STEPPE_TRY_VOID((*found)->destroy());
+    return Error(Code::kNotFound, "its end is on record; what was left is cleared away");
+  };
+  for (int tries = 1;; ++tries) {
+    auto found = co_await io::run_blocking(context_.loop, work);
+    if (found.ok() || found.error().code() == Code::kNotFound || !may_improve(found.error()) || tries == kRecoverTries || detached_) {
+      co_return found;
+    }
+    logger_.warn("task is not recovered yet", {{"try", tries}, {"error", found.error()}});
+    (void)co_await io::sleep_for(context_.loop, kRecoverPause, scope_.token());
+  }
+}
+
 io::Task<void> TaskRunner::restore(StoredTask stored) {
   prepared_once_ = stored.prepared_once;
   handle_ = stored.handle;
@@ -405,22 +429,13 @@ io::Task<void> TaskRunner::restore(StoredTask stored) {
   bool may_live = phase == TaskPhase::kStarting || phase == TaskPhase::kRunning || phase == TaskPhase::kStopDelay ||
                   phase == TaskPhase::kStopping;
   if (driver_ != nullptr && (may_live || handle_)) {
-    drivers::Driver* driver = driver_;
-    std::optional<drivers::TaskHandle> handle = handle_;
     std::string id = std::format("{}.{}.{}", owner_.alloc().id(), name_, stored.snapshot.attempt);
-    auto work = [driver, handle, id, may_live]() -> Result<std::unique_ptr<drivers::Task>> {
-      auto found = handle ? driver->recover(*handle) : driver->recover_attempt(id);
-      if (!found.ok() || may_live) return found;
-      // Its exit is in the record already: what is left is only to be cleared away.
-      STEPPE_TRY_VOID((*found)->destroy());
-      return Error(Code::kNotFound, "ended before");
-    };
-    auto found = co_await io::run_blocking(context_.loop, std::move(work));
+    auto found = co_await find_attempt(std::move(id), !may_live);
     if (found.ok()) {
       running_ = *std::move(found);
       handle_ = running_->handle();
     } else if (found.error().code() != Code::kNotFound) {
-      logger_.warn("task is not recovered", {{"error", found.error()}});
+      logger_.error("task is not recovered", {{"error", found.error()}});
     }
   }
   if (detached_) co_return;  // the record stands as it was: the next client asks again

@@ -72,6 +72,7 @@ class TaskRunner {
   io::Task<void> start();
   io::Task<void> watch_exit(uint64_t attempt);
   io::Task<void> stop(int signal, Duration grace);
+  io::Task<Result<std::unique_ptr<drivers::Task>>> find_attempt(std::string id, bool ended_before);
   io::Task<void> release_ended();
   io::Task<void> run_timer(uint64_t serial, Duration delay);
 
