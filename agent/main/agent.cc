@@ -109,7 +109,7 @@ Result<> Agent::make_places() {
 Result<> Agent::prepare(const std::map<std::string, std::string, std::less<>>& environment) {
   STEPPE_TRY_VOID(make_places().wrap("data directory"));
   if (settings_.server) {
-    STEPPE_TRY(raft_directory_, io::open_posix_directory(*loop_, settings_.data_dir + "/server/raft", io::DiskCalls::kOnPool));
+    STEPPE_TRY(raft_directory_, io::open_posix_directory(*loop_, settings_.data_dir + "/server/raft", io::DiskCalls::kSyncWhileQuick));
     server::Settings server;
     server.region = settings_.region;
     server.datacenter = settings_.node.datacenter;

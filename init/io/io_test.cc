@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <format>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -93,6 +95,70 @@ Task<void> check_deadlines(Loop& loop) {
   EXPECT_EQ(out, (std::vector{Code::kTimeout, Code::kCancelled, Code::kExists}));
 }
 TEST_F(IoTest, AWaitEndsByEventDeadlineOrStop) { run(check_deadlines(*loop_)); }
+
+Task<void> hold(Permits& permits, Event& go, int value, Deadline deadline, std::vector<int>& out) {
+  auto held = co_await permits.take(std::move(deadline));
+  out.push_back(held.ok() ? value : -value);
+  if (held.ok()) static_cast<void>(co_await go.wait());
+}
+Task<void> check_permits(Loop& loop) {
+  std::vector<int> out;
+  Event go(loop);
+  Permits permits(loop, 2);
+  Scope scope(loop), stopped(loop);
+  scope.spawn(hold(permits, go, 1, {}, out));
+  scope.spawn(hold(permits, go, 2, {}, out));
+  stopped.spawn(hold(permits, go, 3, {.stop = stopped.token()}, out));
+  scope.spawn(hold(permits, go, 4, {}, out));
+  for (int i = 0; i < 5; ++i) co_await yield(loop);
+  EXPECT_EQ(out, (std::vector{1, 2}));  // the others wait
+  stopped.request_stop();
+  co_await stopped.join();
+  go.set();
+  co_await scope.join();
+  EXPECT_EQ(out, (std::vector{1, 2, -3, 4}));
+  // Every place came back.
+  auto first = co_await permits.take();
+  auto second = co_await permits.take();
+  auto third = co_await permits.take(Deadline::in(loop, 1ms));
+  EXPECT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(third.error().code(), Code::kTimeout);
+}
+TEST_F(IoTest, PermitsGoInOrderAndComeBack) { run(check_permits(*loop_)); }
+
+TEST(SyncPace, TrustsAQuickDiskUntilItStalls) {
+  SyncPace pace;
+  for (uint32_t i = 0; i < SyncPace::kProof; ++i) {
+    EXPECT_FALSE(pace.quick());
+    pace.took(100us);
+  }
+  EXPECT_TRUE(pace.quick());
+  pace.took(SyncPace::kStall + 1us);  // one is enough
+  EXPECT_FALSE(pace.quick());
+  for (uint32_t i = 0; i < 3 * SyncPace::kProof; ++i) pace.took(100us);
+  EXPECT_TRUE(pace.quick());
+  // Never a stall, yet slow: the average tells.
+  for (uint32_t i = 0; i < 3 * SyncPace::kProof; ++i) pace.took(1ms);
+  EXPECT_FALSE(pace.quick());
+}
+
+Task<void> check_quick_disk(Loop& loop, const std::string& path) {
+  auto directory = open_posix_directory(loop, path, DiskCalls::kSyncWhileQuick);
+  EXPECT_TRUE(directory.ok());
+  auto file = co_await (*directory)->open("log", OpenMode::kCreate);
+  EXPECT_TRUE(file.ok());
+  // Past the proof on any disk that is quick, and to be read back whichever thread wrote.
+  for (uint64_t i = 0; i < 200; ++i) {
+    const std::string text = std::format("{:08}", i);
+    const auto written = co_await (*file)->write_and_sync(i * 8, as_bytes(text));
+    EXPECT_TRUE(written.ok());
+  }
+  std::string all(1600, ' ');
+  const auto read = co_await (*file)->read_at(0, std::as_writable_bytes(std::span(all)));
+  EXPECT_TRUE(read.ok());
+  for (uint64_t i = 0; i < 200; ++i) EXPECT_EQ(all.substr(i * 8, 8), std::format("{:08}", i));
+}
+TEST_F(IoTest, AQuickDiskKeepsWhatWasWritten) { run(check_quick_disk(*loop_, dir_)); }
 
 Task<void> produce(Loop& loop, Channel<int>& channel) {
   for (int i = 0; i < 100;) {

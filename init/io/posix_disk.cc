@@ -49,7 +49,8 @@ Result<> sync_fd(int fd) {
 
 class PosixFile final : public File {
  public:
-  PosixFile(Loop& loop, DiskCalls calls, int fd) : loop_(loop), calls_(calls), fd_(fd) {}
+  PosixFile(Loop& loop, DiskCalls calls, std::shared_ptr<SyncPace> pace, int fd)
+      : loop_(loop), calls_(calls), pace_(std::move(pace)), fd_(fd) {}
   ~PosixFile() override { close(fd_); }
 
   Task<Result<size_t>> read_at(uint64_t offset, ByteSpan into) override {
@@ -73,11 +74,15 @@ class PosixFile final : public File {
   }
 
   Task<Result<>> write_and_sync(uint64_t offset, ByteView bytes) override {
-    auto work = [fd = fd_, offset, bytes]() -> Result<> {
+    auto work = [fd = fd_, offset, bytes, pace = pace_, &clock = static_cast<const Clock&>(loop_)]() -> Result<> {
+      const MonoTime begin = clock.now();
       STEPPE_TRY_VOID(write_fd(fd, offset, bytes));
-      return sync_fd(fd);
+      STEPPE_TRY_VOID(sync_fd(fd));
+      pace->took(clock.now() - begin);
+      return {};
     };
-    return perform(loop_, calls_, work);
+    const bool here = calls_ == DiskCalls::kSyncWhileQuick && pace_->quick();
+    return perform(loop_, here ? DiskCalls::kInline : calls_, std::move(work));
   }
 
   Task<Result<>> sync() override {
@@ -114,6 +119,7 @@ class PosixFile final : public File {
  private:
   Loop& loop_;
   const DiskCalls calls_;
+  const std::shared_ptr<SyncPace> pace_;  // of the directory
   const int fd_;
 };
 
@@ -169,13 +175,14 @@ Result<std::vector<Directory::Entry>> list_directory(int fd) {
 
 class PosixDirectory final : public Directory {
  public:
-  PosixDirectory(Loop& loop, DiskCalls calls, int fd) : loop_(loop), calls_(calls), fd_(fd) {}
+  PosixDirectory(Loop& loop, DiskCalls calls, std::shared_ptr<SyncPace> pace, int fd)
+      : loop_(loop), calls_(calls), pace_(std::move(pace)), fd_(fd) {}
   ~PosixDirectory() override { close(fd_); }
 
   Task<Result<std::unique_ptr<File>>> open(std::string name, OpenMode mode) override {
     auto work = [this, name = std::move(name), mode]() -> Result<std::unique_ptr<File>> {
       STEPPE_TRY(const int fd, open_regular(fd_, name, mode));
-      return std::unique_ptr<File>(std::make_unique<PosixFile>(loop_, calls_, fd));
+      return std::unique_ptr<File>(std::make_unique<PosixFile>(loop_, calls_, pace_, fd));
     };
     return perform(loop_, calls_, std::move(work));
   }
@@ -184,7 +191,7 @@ class PosixDirectory final : public Directory {
     auto work = [this, name = std::move(name)]() -> Result<std::unique_ptr<Directory>> {
       STEPPE_TRY_VOID(check_name(name));
       STEPPE_TRY(const int fd, open_dir_fd(fd_, name.c_str()));
-      return std::unique_ptr<Directory>(std::make_unique<PosixDirectory>(loop_, calls_, fd));
+      return std::unique_ptr<Directory>(std::make_unique<PosixDirectory>(loop_, calls_, pace_, fd));
     };
     return perform(loop_, calls_, std::move(work));
   }
@@ -231,16 +238,25 @@ class PosixDirectory final : public Directory {
  private:
   Loop& loop_;
   const DiskCalls calls_;
+  const std::shared_ptr<SyncPace> pace_;
   const int fd_;
 };
 
 }  // namespace
 
+void SyncPace::took(Duration time) {
+  const int64_t ns = time.count(), before = average_ns_.load(std::memory_order_relaxed);
+  const int64_t average = before == 0 ? ns : before + (ns - before) / 16;
+  average_ns_.store(average, std::memory_order_relaxed);
+  if (time > kStall || average > kQuick.count()) in_a_row_.store(0, std::memory_order_relaxed);
+  else in_a_row_.fetch_add(1, std::memory_order_relaxed);
+}
+
 Result<std::unique_ptr<Directory>> open_posix_directory(Loop& loop, const std::string& path, DiskCalls calls) {
   if (!path.starts_with('/')) return Error(Code::kInvalid, "not an absolute path: " + path);
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno(errno, "mkdir " + path);
   STEPPE_TRY(const int fd, open_dir_fd(AT_FDCWD, path.c_str()));
-  return std::unique_ptr<Directory>(std::make_unique<PosixDirectory>(loop, calls, fd));
+  return std::unique_ptr<Directory>(std::make_unique<PosixDirectory>(loop, calls, std::make_shared<SyncPace>(), fd));
 }
 
 }  // namespace steppe::io

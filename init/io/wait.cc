@@ -97,4 +97,28 @@ Task<Result<>> Event::wait(Deadline deadline) {
   co_return co_await waiter.wait(std::move(deadline), std::move(arm), std::move(leave));
 }
 
+Task<Result<Permits::Held>> Permits::take(Deadline deadline) {
+  if (free_ > 0) {
+    --free_;
+    co_return Held(*this);
+  }
+  Waiter waiter(loop_);
+  Work arm = [&] { waiters_.push_back(&waiter); };
+  Work leave = [&] { std::erase(waiters_, &waiter); };
+  STEPPE_CO_TRY_VOID(co_await waiter.wait(std::move(deadline), std::move(arm), std::move(leave)));
+  co_return Held(*this);  // put() handed its place over
+}
+
+void Permits::put() {
+  while (!waiters_.empty()) {
+    Waiter* next = waiters_.front();
+    waiters_.pop_front();
+    // One that was stopped in this very turn leaves without it.
+    if (next->done()) continue;
+    next->complete({});
+    return;
+  }
+  ++free_;
+}
+
 }  // namespace steppe::io

@@ -86,6 +86,40 @@ class Event {
   std::vector<Waiter*> waiters_;
 };
 
+// A number of places, given in the order of asking. Loop thread only. Outlives its waiters and holders.
+class Permits {
+ public:
+  Permits(Loop& loop, size_t count) : loop_(loop), free_(count) {}
+  Permits(const Permits&) = delete;
+  ~Permits() { STEPPE_ASSERT(waiters_.empty()); }
+
+  // Gives the place back when destroyed.
+  class Held {
+   public:
+    explicit Held(Permits& from) : from_(&from) {}
+    Held(Held&& other) noexcept : from_(std::exchange(other.from_, nullptr)) {}
+    Held& operator=(Held&& other) noexcept {
+      std::swap(from_, other.from_);
+      return *this;
+    }
+    ~Held() { give_back(); }
+    void give_back() {
+      if (Permits* from = std::exchange(from_, nullptr)) from->put();
+    }
+
+   private:
+    Permits* from_;
+  };
+  Task<Result<Held>> take(Deadline deadline = {});
+
+ private:
+  void put();
+
+  Loop& loop_;
+  size_t free_;
+  std::deque<Waiter*> waiters_;
+};
+
 // A bounded queue between coroutines of one loop.
 template <class T>
 class Channel {
