@@ -64,7 +64,8 @@ Result<AllocDir> AllocDir::build(const kernel::Beneath& allocs, std::string allo
 
 Result<AllocDir> AllocDir::open(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id) {
   STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
-  STEPPE_TRY(kernel::Fd fd, allocs.open(alloc_id, O_RDONLY | O_DIRECTORY));
+  // One stays open for each alloc: as O_PATH it costs next to nothing when a child's exec closes it.
+  STEPPE_TRY(kernel::Fd fd, allocs.open_directory(alloc_id));
   std::string path = allocs_path + "/" + alloc_id;
   // Links inside are followed, beneath only: tasks make them for themselves ("current -> v2").
   return AllocDir(std::make_unique<kernel::Beneath>(std::move(fd), "alloc " + alloc_id, kernel::Beneath::Links::kFollow),

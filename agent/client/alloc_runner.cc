@@ -90,6 +90,8 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   }
   machine_.emplace(std::move(roles));
   std::string id = alloc_->id();
+  auto place = co_await context_.setting_up.take({.stop = scope_.token()});
+  if (!place.ok()) co_return;  // detached
   auto build = [this, id, specs = std::move(specs)] {
     return AllocDir::build(context_.alloc_root, context_.alloc_root_path, id, specs);
   };

@@ -89,6 +89,9 @@ struct ClientContext {
   Duration max_kill_timeout = std::chrono::seconds(30);
   std::map<std::string, std::string> host_volumes;  // name -> host path
   std::shared_ptr<const schema::Node> node;    // replaced when the node's picture changes
+  // Allocs are set up a few at a time: the first of a thousand run while the last still wait, and what a start costs
+  // does not grow with how many directories stand ready.
+  io::Permits setting_up{loop, 8};
 };
 
 }  // namespace steppe::client
