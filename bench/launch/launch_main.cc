@@ -24,6 +24,7 @@
 
 #include "bench/launch/peers.h"
 #include "bench/report/goal.h"
+#include "bench/report/priority.h"
 #include "drivers/exec/exec_driver.h"
 #include "init/sys/kernel/raw.h"
 
@@ -51,12 +52,6 @@ SystemClock g_clock;
 [[noreturn]] void die(const std::string& why) {
   std::fprintf(stderr, "launch-bench: %s\n", why.c_str());
   std::exit(1);
-}
-
-// Lets everything else run: a burst under SCHED_FIFO must stay short.
-void breathe() {
-  timespec pause = {0, 20'000'000};
-  ::nanosleep(&pause, nullptr);
 }
 
 double spawn_and_wait(const std::vector<std::string>& argv) {
@@ -179,7 +174,7 @@ struct Contender {
     for (int i = 0; i < std::max(5, launches / share); ++i) times.push_back(launch());
     medians.push_back(median(times));
     minima.push_back(*std::ranges::min_element(times));
-    breathe();
+    bench::breathe();
   }
   double middle() const { return median(medians); }
   double best() const { return *std::ranges::min_element(minima); }
@@ -278,17 +273,13 @@ int main(int argc, char** argv) {
     }
   }
   if (!only.empty()) std::erase_if(all, [&](const Contender& c) { return only != c.name; });
-  if (fifo) {
-    sched_param priority = {50};
-    fifo = ::sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
-  }
+  if (fifo) fifo = bench::run_ahead();
   std::printf("%d rounds of up to %d launches, %s\n", kRounds, launches, fifo ? "all under SCHED_FIFO" : "all under the ordinary scheduler");
   for (Contender& c : all) c.launch();  // warm
   for (int round = 0; round < kRounds; ++round) {
     for (Contender& c : all) c.round(launches);
   }
-  sched_param ordinary = {0};
-  ::sched_setscheduler(0, SCHED_OTHER, &ordinary);
+  bench::run_ordinarily();
   std::printf("%-20s %10s %10s %10s %10s\n", "", "median us", "lowest", "highest", "minimum");
   for (Contender& c : all) {
     std::printf("%-20s %10.0f %10.0f %10.0f %10.0f\n", c.name.c_str(), c.middle(), *std::ranges::min_element(c.medians), *std::ranges::max_element(c.medians), c.best());

@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
+#include <format>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/schema/codec.h"
 #include "agent/schema/job.pb.h"
+#include "bench/report/goal.h"
 
 namespace {
 
@@ -94,7 +98,8 @@ class Ratios : public benchmark::ConsoleReporter {
     }
     ConsoleReporter::ReportRuns(runs);
   }
-  double ratio(const char* a, const char* b) { return best_[a] / best_[b]; }
+  double best(const std::string& name) { return best_[name]; }
+  double ratio(const std::string& a, const std::string& b) { return best_[a] / best_[b]; }
 
  private:
   std::map<std::string, double> best_;
@@ -106,6 +111,14 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   Ratios ratios;
   benchmark::RunSpecifiedBenchmarks(&ratios);
-  std::printf("job of %zu bytes: write %.2fx Boost.JSON (promised <= 4), read %.2fx (promised <= 3)\n", text().size(),
-              ratios.ratio("write_ours", "write_boost"), ratios.ratio("read_ours", "read_boost"));
+  std::vector<steppe::bench::Goal> goals;
+  for (auto [what, limit] : {std::pair("write", 4.0), {"read", 3.0}}) {
+    const std::string ours = std::string(what) + "_ours", boost = std::string(what) + "_boost";
+    steppe::bench::Goal goal = steppe::bench::at_most(std::string("JSON: ") + what + " a job of 3 KB over Boost.JSON", ratios.ratio(ours, boost), limit);
+    goal.ours = std::format("{:.1f} us", ratios.best(ours) / 1000);
+    goal.peer = std::format("Boost.JSON {:.1f} us", ratios.best(boost) / 1000);
+    goals.push_back(goal);
+  }
+  std::printf("job of %zu bytes\n", text().size());
+  return steppe::bench::report("json", goals) ? 0 : 1;
 }

@@ -1,14 +1,15 @@
-// raft_bench DIRECTORY [--json FILE]: what a commit costs over one fdatasync of the same run, and how
+// raft_bench DIRECTORY: what a commit costs over one fdatasync of the same run, and how
 // many fdatasyncs the log makes under load. Floor and ours take turns; medians of all rounds.
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <format>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/raft/node.h"
+#include "bench/report/goal.h"
+#include "bench/report/priority.h"
 #include "init/io/epoll_loop.h"
 #include "init/io/posix_disk.h"
 #include "init/io/scope.h"
@@ -17,8 +18,8 @@ namespace {
 
 using namespace steppe;
 
-constexpr int kRounds = 7;
-constexpr int kPerRound = 300;
+constexpr int kRounds = 60;  // short ones by turns: a disk's mood changes within a second
+constexpr int kPerRound = 40;
 constexpr int kOutstanding = 512;
 constexpr int kLoadEntries = 51'200;
 constexpr size_t kEntryBytes = 256;
@@ -41,13 +42,20 @@ struct Counter final : raft::StateMachine {
 
 struct Series {
   std::vector<double> us;
+  void take(const Series& round) { us.insert(us.end(), round.us.begin(), round.us.end()); }
   double at(double share) {
     std::ranges::sort(us);
     return us.empty() ? 0 : us[std::min(us.size() - 1, static_cast<size_t>(share * static_cast<double>(us.size())))];
   }
 };
 
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
 struct Outcome {
+  std::vector<double> over_inline, over_pool;  // commit's median over the floor's, round by round
   Series floor_inline;  // pwrite + fdatasync of one record in a written file, on the calling thread
   Series floor_pool;    // the same through a pool thread
   Series commit;        // propose() of one entry on a quorum of one
@@ -107,12 +115,18 @@ io::Task<Result<>> measure(io::Loop& loop, io::Directory& inline_dir, io::Direct
   uint64_t inline_at = 0;
   uint64_t pool_at = 0;
   for (int round = 0; round < kRounds; ++round) {
-    STEPPE_CO_TRY_VOID(co_await floor_round(loop, **inline_file, inline_at, out.floor_inline));
+    Series inline_round, round_commit, pool_round;
+    STEPPE_CO_TRY_VOID(co_await floor_round(loop, **inline_file, inline_at, inline_round));
     const raft::LogStore::Counters before = node.metrics().log;
-    STEPPE_CO_TRY_VOID(co_await commit_round(loop, node, out.commit));
+    STEPPE_CO_TRY_VOID(co_await commit_round(loop, node, round_commit));
     out.commit_syncs += node.metrics().log.syncs - before.syncs;
     out.commit_entries += node.metrics().log.entries - before.entries;
-    STEPPE_CO_TRY_VOID(co_await floor_round(loop, **pool_file, pool_at, out.floor_pool));
+    STEPPE_CO_TRY_VOID(co_await floor_round(loop, **pool_file, pool_at, pool_round));
+    out.over_inline.push_back(round_commit.at(0.5) / inline_round.at(0.5));
+    out.over_pool.push_back(round_commit.at(0.5) / pool_round.at(0.5));
+    out.floor_inline.take(inline_round);
+    out.commit.take(round_commit);
+    out.floor_pool.take(pool_round);
   }
   const raft::LogStore::Counters before = node.metrics().log;
   const MonoTime start = loop.now();
@@ -141,34 +155,32 @@ void print_table(Outcome& out) {
   line("floor: one fdatasync, calling thread", out.floor_inline);
   line("floor: one fdatasync, pool thread", out.floor_pool);
   line("commit: propose of 256 B, quorum of one", out.commit);
-  std::printf("commit p50 / fdatasync p50 (calling thread)   %6.2f   (goal <= 1.30)\n", out.commit.at(0.5) / out.floor_inline.at(0.5));
-  std::printf("commit p50 / fdatasync p50 (pool thread)      %6.2f\n", out.commit.at(0.5) / out.floor_pool.at(0.5));
-  std::printf("one at a time: %llu entries, %llu fdatasyncs\n", static_cast<unsigned long long>(out.commit_entries), static_cast<unsigned long long>(out.commit_syncs));
-  std::printf("512 outstanding: %llu entries, %llu fdatasyncs, %.0f entries each (goal >= 100), %.0f entries/s\n",
-              static_cast<unsigned long long>(out.load_entries), static_cast<unsigned long long>(out.load_syncs),
-              static_cast<double>(out.load_entries) / static_cast<double>(out.load_syncs), static_cast<double>(out.load_entries) / out.load_seconds);
 }
 
-bool write_json(Outcome& out, const char* path) {
-  std::FILE* file = std::fopen(path, "w");
-  if (file == nullptr) return false;
-  const std::string text = std::format(
-      "{{\"bench\":\"raft\",\"floor_inline_p50_us\":{:.2f},\"floor_pool_p50_us\":{:.2f},\"commit_p50_us\":{:.2f},\"commit_p99_us\":{:.2f},"
-      "\"ratio_inline\":{:.3f},\"ratio_pool\":{:.3f},\"commit_entries\":{},\"commit_syncs\":{},\"load_entries\":{},\"load_syncs\":{},"
-      "\"load_entries_per_s\":{:.0f}}}\n",
-      out.floor_inline.at(0.5), out.floor_pool.at(0.5), out.commit.at(0.5), out.commit.at(0.99), out.commit.at(0.5) / out.floor_inline.at(0.5),
-      out.commit.at(0.5) / out.floor_pool.at(0.5), out.commit_entries, out.commit_syncs, out.load_entries, out.load_syncs,
-      static_cast<double>(out.load_entries) / out.load_seconds);
-  const bool ok = std::fputs(text.c_str(), file) >= 0;
-  return std::fclose(file) == 0 && ok;
+std::vector<bench::Goal> judge(Outcome& out) {
+  const auto us = [](double value) { return std::format("{:.0f} us", value); };
+  const double commit = out.commit.at(0.5), floor = out.floor_inline.at(0.5);
+  bench::Goal p50 = bench::at_most("log: p50 commit over one fdatasync", median(out.over_inline), 1.3);
+  p50.ours = us(commit);
+  p50.floor = us(floor);
+  bench::Goal group = bench::at_least("log: entries for each fsync, 512 outstanding", static_cast<double>(out.load_entries) / static_cast<double>(out.load_syncs), 100);
+  group.ours = std::format("{}/{}", out.load_entries, out.load_syncs);
+  bench::Goal pool, rate;
+  pool.name = "log: p50 commit over one fdatasync by a thread";
+  pool.ours = us(commit);
+  pool.floor = us(out.floor_pool.at(0.5));
+  pool.ratio = std::format("{:.2f}", median(out.over_pool));
+  rate.name = "log: entries a second, 512 outstanding";
+  rate.ours = std::format("{:.0f}/s", static_cast<double>(out.load_entries) / out.load_seconds);
+  return {p50, group, pool, rate};
 }
 
-int bench(const std::string& path, const char* json) {
+int run_in(const std::string& path) {
   auto loop = io::EpollLoop::create(2);
   if (!loop.ok()) return std::fprintf(stderr, "raft_bench: %s\n", loop.error().message().c_str()), 1;
   auto inline_dir = io::open_posix_directory(**loop, path, io::DiskCalls::kInline);
   auto pool_dir = io::open_posix_directory(**loop, path, io::DiskCalls::kOnPool);
-  auto log_dir = io::open_posix_directory(**loop, path + "/log", io::DiskCalls::kOnPool);
+  auto log_dir = io::open_posix_directory(**loop, path + "/log", io::DiskCalls::kSyncWhileQuick);  // as the agent does
   if (!inline_dir.ok() || !pool_dir.ok() || !log_dir.ok()) return std::fprintf(stderr, "raft_bench: cannot use %s\n", path.c_str()), 1;
   NoNetwork network;
   Counter machine;
@@ -180,14 +192,13 @@ int bench(const std::string& path, const char* json) {
   (*loop)->run();
   if (!result.ok()) return std::fprintf(stderr, "raft_bench: %s\n", result.error().message().c_str()), 1;
   print_table(out);
-  if (json != nullptr && !write_json(out, json)) return std::fprintf(stderr, "raft_bench: cannot write %s\n", json), 1;
-  return 0;
+  return bench::report("raft", judge(out)) ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool with_json = argc == 4 && std::strcmp(argv[2], "--json") == 0;
-  if (argc != 2 && !with_json) return std::fprintf(stderr, "usage: raft_bench DIRECTORY [--json FILE]   (an absolute path on the disk to measure)\n"), 2;
-  return bench(argv[1], with_json ? argv[3] : nullptr);
+  if (argc != 2) return std::fprintf(stderr, "usage: raft_bench DIRECTORY   (an absolute path on the disk to measure)\n"), 2;
+  std::printf("%s\n", bench::run_ahead() ? "under SCHED_FIFO" : "under the ordinary scheduler");
+  return run_in(argv[1]);
 }

@@ -1,6 +1,6 @@
 // Memory and speed of the state: bytes per alloc, what a held snapshot costs, entries per second.
 //
-//   bench-state [--allocs N] [--updates N] [--json FILE]
+//   bench-state [--allocs N] [--updates N]
 //
 // Memory is what malloc has handed out (mallinfo2), next to the growth of the resident set: the one is exact, the other
 // is what the machine pays.
@@ -19,14 +19,14 @@
 #include "agent/state/sample_test.h"
 #include "agent/state/scrub.h"
 #include "agent/state/store.h"
+#include "bench/report/goal.h"
 
 namespace steppe::state {
 namespace {
 
 struct Options {
-  uint64_t allocs = 200000;
-  uint64_t updates = 500000;
-  std::string json;
+  uint64_t allocs = 1'000'000;
+  uint64_t updates = 500'000;
 };
 
 struct Memory {
@@ -64,7 +64,7 @@ class Bench {
     persist();
     scrub();
     print();
-    return 0;
+    return bench::report("state", judge()) ? 0 : 1;
   }
 
  private:
@@ -148,7 +148,7 @@ class Bench {
     rows_.push_back({"client update of an alloc (batches of 64)", applying_ / n * 1e6, "us", ""});
     double ids_mb = n * sizeof(Uuid) / 1e6;  // the bench's own list
     rows_.push_back(
-        {"heap per running alloc, all in", (now.heap_mb - before_.heap_mb - ids_mb) * 1e6 / n, "B", "1024"});
+        {"heap for each running alloc, all in", (now.heap_mb - before_.heap_mb - ids_mb) * 1e6 / n, "B", "1024"});
     rows_.push_back({"resident set per running alloc", (now.rss_mb - before_.rss_mb - ids_mb) * 1e6 / n, "B", ""});
   }
 
@@ -238,18 +238,30 @@ class Bench {
   void print() const {
     std::printf("state: %llu allocs on %llu nodes, %llu updates\n", static_cast<unsigned long long>(options_.allocs),
                 static_cast<unsigned long long>(kNodes), static_cast<unsigned long long>(options_.updates));
-    std::string json =
-        std::format("{{\"bench\":\"state\",\"allocs\":{},\"updates\":{},\"rows\":[", options_.allocs, options_.updates);
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      const Row& row = rows_[i];
+    for (const Row& row : rows_) {
       std::printf("  %-50s %12.2f %-3s %s\n", row.name.c_str(), row.value, row.unit.c_str(),
                   row.limit.empty() ? "" : ("limit " + row.limit).c_str());
-      json += std::format("{}{{\"name\":\"{}\",\"value\":{:.3f},\"unit\":\"{}\",\"limit\":{}}}", i > 0 ? "," : "",
-                          row.name, row.value, row.unit, row.limit.empty() ? "null" : row.limit);
     }
-    json += "]}\n";
-    if (options_.json.empty()) return;
-    std::ofstream(options_.json) << json;
+  }
+
+  std::vector<bench::Goal> judge() const {
+    std::vector<bench::Goal> out;
+    for (const Row& row : rows_) {
+      if (row.limit.empty()) continue;
+      double limit = std::strtod(row.limit.c_str(), nullptr);
+      bench::Goal goal = bench::at_most("state: " + row.name, row.value, limit);
+      goal.ours = std::format("{:.0f} {}", row.value, row.unit);
+      goal.ratio = "";
+      out.push_back(goal);
+    }
+    bench::Goal rate;
+    for (const Row& row : rows_) {
+      if (row.name != "updates per second, snapshot held") continue;
+      rate.name = "state: " + row.name;
+      rate.ours = std::format("{:.0f}/s", row.value);
+      out.push_back(rate);
+    }
+    return out;
   }
 
   Options options_;
@@ -272,8 +284,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--allocs") == 0) options.allocs = std::strtoull(argv[i + 1], nullptr, 10);
     else if (std::strcmp(argv[i], "--updates") == 0) options.updates = std::strtoull(argv[i + 1], nullptr, 10);
-    else if (std::strcmp(argv[i], "--json") == 0) options.json = argv[i + 1];
-    else return std::fprintf(stderr, "usage: bench-state [--allocs N] [--updates N] [--json FILE]\n"), 2;
+    else return std::fprintf(stderr, "usage: bench-state [--allocs N] [--updates N]\n"), 2;
   }
   return steppe::state::Bench(options).run();
 }
