@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <format>
+#include <map>
 
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
@@ -105,20 +106,10 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   for (const schema::Task& task : group_of(*alloc_)->tasks()) {
     tasks_.push_back(std::make_unique<TaskRunner>(context_, *this, scope_, task));
   }
-  if (!stored && !alloc_->client_status().empty() && alloc_->client_status() != "pending") {
-    // The servers saw it run here, but we have no record of it: ask the drivers before anything is started twice.
-    stored.emplace();
-    recovering_ = true;
-    for (const auto& [name, state] : alloc_->task_states()) stored->tasks.push_back(guess_from_server(name, state));
-  }
-  if (stored) {
-    healthy_ = stored->health;
-    for (StoredTask& task : stored->tasks) {
-      TaskRunner* runner = this->task(task.name);
-      if (runner == nullptr || detached_) continue;
-      co_await runner->restore(std::move(task));
-    }
-  }
+  // The servers saw it run here, but we have no record of it: ask the drivers before anything is started twice.
+  bool guess = !stored && !alloc_->client_status().empty() && alloc_->client_status() != "pending";
+  recovering_ = recovering_ || guess;
+  if (stored || guess) co_await recover_tasks(stored ? std::move(*stored) : StoredAlloc{});
   if (detached_) co_return;
   for (auto& task : tasks_) {
     if (task->snapshot().events.empty()) task->record(event::plain(event::kReceived));
@@ -128,6 +119,24 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   if (stop_asked_) machine_->request_stop(*stop_asked_);
   start_timers();
   schedule_step();
+}
+
+// Each task by its record; one without a record by what the servers know of it.
+io::Task<void> AllocRunner::recover_tasks(StoredAlloc stored) {
+  healthy_ = stored.health;
+  std::map<std::string, StoredTask> records;
+  for (StoredTask& task : stored.tasks) records.emplace(task.name, std::move(task));
+  for (auto& task : tasks_) {
+    if (detached_) co_return;
+    auto found = records.find(task->name());
+    if (found != records.end()) {
+      co_await task->restore(std::move(found->second), TaskRunner::Record::kStored);
+      continue;
+    }
+    auto known = alloc_->task_states().find(task->name());
+    StoredTask guess = guess_from_server(task->name(), known != alloc_->task_states().end() ? known->second : schema::TaskState());
+    co_await task->restore(std::move(guess), TaskRunner::Record::kGuessed);
+  }
 }
 
 void AllocRunner::start_timers() {

@@ -163,7 +163,10 @@ class TarReader {
         STEPPE_TRY(std::string text, extension_text(size));
         return read_pax(text, next_);
       }
-      case 'g': return each_piece(std::min<uint64_t>(size, kMaxExtension), [](ByteView) { return Result<>(); });
+      case 'g': {
+        STEPPE_TRY_VOID(extension_text(size));
+        return {};
+      }
       case 'L':
       case 'K': {
         STEPPE_TRY(std::string text, extension_text(size));
@@ -185,11 +188,13 @@ class TarReader {
 
   Result<> store(char type, const std::string& raw_name, const std::string& link, uint64_t size, uint32_t mode) {
     STEPPE_TRY(std::string name, clean_entry_name(raw_name));
+    STEPPE_TRY_VOID(implied_.add_parents_of(name));
     switch (type) {
       case '0':
       case '\0':
       case '7': return file(name, size, mode);
       case '5':
+        if (size > kMaxExtension) return corrupt("a directory with content");
         STEPPE_TRY_VOID(each_piece(size, [](ByteView) { return Result<>(); }));
         return name.empty() ? Result<>() : to_.directory(name, mode | 0700);
       case '2':
@@ -222,6 +227,7 @@ class TarReader {
   ByteSource& from_;
   ArchiveSink& to_;
   const ArchiveLimits& limits_;
+  ImpliedDirectories implied_{limits_.files};
   Extension next_;
   uint64_t entries_ = 0, total_ = 0;
 };
@@ -240,6 +246,14 @@ Result<std::string> clean_entry_name(std::string_view name) {
     out += part;
   }
   return out;
+}
+
+Result<> ImpliedDirectories::add_parents_of(std::string_view path) {
+  for (size_t slash = path.rfind('/'); slash != path.npos && slash > 0; slash = path.rfind('/', slash - 1)) {
+    if (!known_.emplace(path.substr(0, slash)).second) return {};  // and with it all above
+    if (known_.size() > limit_) return Error(Code::kExhausted, std::format("the archive makes more than {} directories", limit_));
+  }
+  return {};
 }
 
 bool link_stays_inside(std::string_view path, std::string_view target) {
@@ -272,7 +286,11 @@ Result<> DirectorySink::begin_file(const std::string& path, uint32_t mode) {
   return {};
 }
 
-Result<> DirectorySink::data(ByteView bytes) { return kernel::write_all(file_, "artifact", bytes); }
+Result<> DirectorySink::data(ByteView bytes) {
+  if (bytes.size() > left_.count) return Error(Code::kExhausted, "what the archive unpacks to is larger than the artifact's limit");
+  left_.count -= bytes.size();
+  return kernel::write_all(file_, "artifact", bytes);
+}
 
 Result<> DirectorySink::end_file() { return file_.close(); }
 
@@ -285,8 +303,7 @@ Result<> DirectorySink::symlink(const std::string& path, const std::string& targ
 Result<> DirectorySink::hard_link(const std::string& path, const std::string& existing) {
   STEPPE_TRY(kernel::Fd from, into_.open_file(existing));
   STEPPE_TRY(kernel::FileInfo info, kernel::stat_fd(from, existing));
-  if (info.size > copy_limit_) return Error(Code::kExhausted, "a hard link's file is larger than the artifact's limit");
-  copy_limit_.count -= info.size.count;
+  if (info.size > left_) return Error(Code::kExhausted, "a hard link's file is larger than what is left of the artifact's limit");
   STEPPE_TRY_VOID(begin_file(path, info.mode & 0777));
   std::array<std::byte, 64 << 10> buffer;
   for (uint64_t at = 0;;) {

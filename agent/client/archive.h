@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,7 @@ namespace steppe::client {
 
 struct ArchiveLimits {
   Bytes bytes = Bytes::gib(100);  // of all files together, unpacked
-  uint64_t files = 4096;          // entries of every kind
+  uint64_t files = 4096;          // entries of every kind; as many directories again that only their names imply
 };
 
 // Where an archive's entries go. Paths are relative, without "." and "..".
@@ -28,10 +29,10 @@ class ArchiveSink {
   virtual Result<> hard_link(const std::string& path, const std::string& existing) = 0;
 };
 
-// Into a directory, by descriptor. Set-id bits are dropped; a hard link becomes a copy.
+// Into a directory, by descriptor, at most `limit` bytes of content. Set-id bits are dropped; a hard link becomes a copy.
 class DirectorySink final : public ArchiveSink {
  public:
-  explicit DirectorySink(const kernel::Beneath& into, Bytes copy_limit) : into_(into), copy_limit_(copy_limit) {}
+  explicit DirectorySink(const kernel::Beneath& into, Bytes limit) : into_(into), left_(limit) {}
   Result<> directory(const std::string& path, uint32_t mode) override;
   Result<> begin_file(const std::string& path, uint32_t mode) override;
   Result<> data(ByteView bytes) override;
@@ -42,8 +43,20 @@ class DirectorySink final : public ArchiveSink {
  private:
   Result<> make_parents(const std::string& path);
   const kernel::Beneath& into_;
-  Bytes copy_limit_;
+  Bytes left_;
   kernel::Fd file_;
+};
+
+// Counts the directories that names imply: "a/b/c/d" alone makes three. unpack_tar() and unpack_zip() ask it.
+class ImpliedDirectories {
+ public:
+  explicit ImpliedDirectories(uint64_t limit) : limit_(limit) {}
+  // kExhausted once there are more than the limit.
+  Result<> add_parents_of(std::string_view path);
+
+ private:
+  uint64_t limit_;
+  std::set<std::string, std::less<>> known_;
 };
 
 // tar: POSIX ustar and pax (path, linkpath, size), GNU long names and base-256 numbers. Regular files, directories,

@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 #include <format>
+#include <map>
 
 #include "agent/client/http_get.h"
 #include "agent/client/tls_stream.h"
@@ -112,14 +113,39 @@ class FdSource final : public ByteSource, public RandomSource {
   uint64_t size_, at_ = 0;
 };
 
-class NullSink final : public ArchiveSink {
+// The first pass: what DirectorySink would refuse in the middle is refused before anything is written.
+class RehearsalSink final : public ArchiveSink {
  public:
+  explicit RehearsalSink(Bytes limit) : left_(limit) {}
   Result<> directory(const std::string&, uint32_t) override { return {}; }
-  Result<> begin_file(const std::string&, uint32_t) override { return {}; }
-  Result<> data(ByteView) override { return {}; }
+  Result<> begin_file(const std::string& path, uint32_t) override {
+    current_ = &(files_[path] = 0);
+    return {};
+  }
+  Result<> data(ByteView bytes) override { return take(bytes.size()); }
   Result<> end_file() override { return {}; }
-  Result<> symlink(const std::string&, const std::string&) override { return {}; }
-  Result<> hard_link(const std::string&, const std::string&) override { return {}; }
+  Result<> symlink(const std::string& path, const std::string&) override {
+    files_.erase(path);
+    return {};
+  }
+  Result<> hard_link(const std::string& path, const std::string& existing) override {
+    auto found = files_.find(existing);
+    if (found == files_.end()) return Error(Code::kCorrupt, std::format("archive entry {}: a hard link to {}, which is no file before it", path.substr(0, 200), existing.substr(0, 200)));
+    uint64_t size = found->second;
+    current_ = &(files_[path] = 0);
+    return take(size);
+  }
+
+ private:
+  Result<> take(uint64_t size) {
+    if (size > left_.count) return Error(Code::kExhausted, "the archive unpacks to more than the artifact's limit");
+    left_.count -= size;
+    *current_ += size;
+    return {};
+  }
+  Bytes left_;
+  std::map<std::string, uint64_t> files_;  // as many as the archive may have entries
+  uint64_t* current_ = nullptr;
 };
 
 Result<> unpack(const ArtifactPlan& plan, const kernel::Fd& from, uint64_t size, ArchiveSink& sink, const ArchiveLimits& limits) {
@@ -230,8 +256,8 @@ Result<> place_artifact(const ArtifactPlan& plan, const kernel::Fd& from, const 
   if (plan.archive == ArchiveKind::kNone || plan.archive == ArchiveKind::kSingle) {
     return store_file(plan, from, info.size.count, directory, limits);
   }
-  NullSink nothing;
-  STEPPE_TRY_VOID(unpack(plan, from, info.size.count, nothing, limits));
+  RehearsalSink rehearsal(limits.bytes);
+  STEPPE_TRY_VOID(unpack(plan, from, info.size.count, rehearsal, limits));
   DirectorySink sink(directory, limits.bytes);
   return unpack(plan, from, info.size.count, sink, limits);
 }

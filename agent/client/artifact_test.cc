@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <lzma.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -76,6 +77,15 @@ std::string gzip(const std::string& text) {
 std::string zstd(const std::string& text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
+  return out;
+}
+
+std::string xz(const std::string& text) {
+  std::string out(::lzma_stream_buffer_bound(text.size()), '\0');
+  size_t size = 0;
+  EXPECT_EQ(::lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const uint8_t*>(text.data()), text.size(),
+                                      reinterpret_cast<uint8_t*>(out.data()), &size, out.size()), LZMA_OK);
+  out.resize(size);
   return out;
 }
 
@@ -211,7 +221,7 @@ TEST(ArtifactPlan, SecretsAreNotShown) {
 TEST_F(ArtifactTest, UnpacksEveryCompression) {
   std::string tar = make_tar({{"./", '5'}, {"bin/app", '0', "#!x", "", 0755}, {"data/", '5'}, {"data/a", '0', std::string(100000, 'a')},
                               {"current", '2', "", "bin/app"}, {"copy", '1', "", "bin/app"}, {"suid", '0', "s", "", 04755}});
-  for (auto& [source, bytes] : std::map<std::string, std::string>{{"http://x/a.tar", tar}, {"http://x/a.tgz", gzip(tar)}, {"http://x/a.tar.zst", zstd(tar)}}) {
+  for (auto& [source, bytes] : std::map<std::string, std::string>{{"http://x/a.tar", tar}, {"http://x/a.tgz", gzip(tar)}, {"http://x/a.tar.zst", zstd(tar)}, {"http://x/a.tar.xz", xz(tar)}, {"http://x/a.txz", xz(tar)}}) {
     fs::remove_all(base_ + "/task/local");
     fs::create_directories(base_ + "/task/local");
     Result<> done = place(source, bytes);
@@ -243,7 +253,18 @@ TEST_F(ArtifactTest, HostileArchivesLeaveNothingBehind) {
   flipped[3] ^= 1;
   std::string wrong_crc = make_zip("z", "zipped");
   wrong_crc[31] ^= 1;
+  std::string deep;
+  for (int i = 0; i < 45; ++i) deep += "a/";
+  std::vector<TarEntry> copies{{"file", '0', std::string(300'000, 'c')}};
+  for (int i = 0; i < 5; ++i) copies.push_back({"copy" + std::to_string(i), '1', "", "file"});
   const Case cases[] = {
+      {"directories by names alone", "http://x/a.tar", make_tar({good, {deep + "f", '0', "x"}}), Code::kExhausted},
+      {"zip directories by names alone", "http://x/a.zip", make_zip(deep + "f", "x"), Code::kExhausted},
+      {"a directory with content", "http://x/a.tar", make_tar({good}).substr(0, 1024) + tar_header({"d", '5'}, 1ull << 32), Code::kCorrupt},
+      {"copies by hard links", "http://x/a.tar", make_tar(copies), Code::kExhausted},
+      {"hard link to nothing", "http://x/a.tar", make_tar({good, {"l", '1', "", "nothing"}}), Code::kCorrupt},
+      {"a huge global header", "http://x/a.tar", tar_header({"g", 'g'}, 2 << 20), Code::kExhausted},
+      {"cut in xz", "http://x/a.txz", xz(tar).substr(0, 60), Code::kCorrupt},
       {"dot dot", "http://x/a.tar", make_tar({good, {"../evil", '0', "x"}}), Code::kDenied},
       {"deep dot dot", "http://x/a.tar", make_tar({good, {"a/../../evil", '0', "x"}}), Code::kDenied},
       {"absolute", "http://x/a.tar", make_tar({good, {"/tmp/evil", '0', "x"}}), Code::kDenied},
@@ -301,7 +322,7 @@ class ServedTest : public ArtifactTest {
     processes_ = io::make_posix_processes(*loop_);
     listener_ = *network_->listen({"", "127.0.0.1", 0});
     std::string self = fs::read_symlink("/proc/self/exe").parent_path().string();
-    fetcher_ = std::make_unique<ChildArtifactFetcher>(*loop_, *processes_, self + "/steppe-artifact-fetch", std::vector<std::string>{},
+    fetcher_ = std::make_unique<ChildArtifactFetcher>(*loop_, *processes_, self + "/steppe-client-child", std::vector<std::string>{},
                                                       ArchiveLimits{Bytes::mib(4), 100}, Bytes::mib(8));
   }
   // Answers each connection with what `answers` holds for its path.

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <format>
 
+#include "agent/client/leftovers.h"
 #include "agent/model/alloc_status.h"
 #include "agent/model/node_class.h"
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
 #include "agent/schema/node.pb.h"
+#include "init/io/posix_child.h"
 #include "init/sys/kernel/file_access.h"
 
 namespace steppe::client {
@@ -38,21 +40,19 @@ Client::~Client() = default;
 
 io::Task<Result<>> Client::open() {
   std::string state_dir = config_.state_dir, alloc_dir = config_.alloc_dir;
-  auto work = [state_dir] { return StateStore::open(state_dir); };
-  STEPPE_CO_TRY(store_, co_await io::run_blocking(loop_, std::move(work)));
+  std::unique_ptr<io::Processes> processes = io::make_posix_processes(loop_);
+  STEPPE_CO_TRY(OpenedState opened, co_await open_state(loop_, *processes, config_.state_reader, state_dir));
+  for (const std::string& damage : opened.damage) logger_.error("client state is damaged", {{"what", damage}, {"kept_as", opened.kept_as}});
+  store_ = std::move(opened.store);
   writer_ = std::make_unique<StateWriter>(loop_, *store_, store_scope_, logger_);
   STEPPE_CO_TRY(kernel::Beneath root, kernel::Beneath::at(alloc_dir));
   alloc_root_ = std::make_unique<kernel::Beneath>(std::move(root));
-  auto read = [this] { return store_->node(); };
-  Result<std::optional<NodeIdentity>> known = co_await io::run_blocking(loop_, std::move(read));
-  if (known.ok() && *known) {
-    identity_ = **known;
+  STEPPE_CO_TRY(std::optional<NodeIdentity> known, co_await find_identity(loop_, *store_, state_dir));
+  if (known) {
+    identity_ = *std::move(known);
   } else {
-    // A damaged identity is a new node: the old one will be marked down and its work placed again.
-    if (!known.ok()) logger_.error("node identity is damaged; registering as a new node", {{"error", known.error()}});
     identity_ = {Uuid::random(rng_).text(), Uuid::random(rng_).text()};
-    std::vector<StateWrite> writes{StateWrite::node(identity_)};
-    STEPPE_CO_TRY_VOID(co_await writer_->write(std::move(writes)));
+    STEPPE_CO_TRY_VOID(co_await keep_identity(loop_, *store_, state_dir, identity_));
   }
   draft_->set_id(identity_.id);
   draft_->set_secret_id(identity_.secret);
@@ -243,8 +243,21 @@ io::Task<void> Client::watch_allocs() {
     }
     // An index that went back means that the servers were restored from a snapshot: start over.
     index = changed->index < index ? 0 : changed->index;
+    co_await clear_leftovers_once(all);
     co_await drop_gone(std::move(all));
   }
+}
+
+// Before the next alloc can come: whatever stands in the directories and belongs to none that is known, is nobody's.
+io::Task<void> Client::clear_leftovers_once(std::set<std::string> wanted) {
+  if (std::exchange(leftovers_cleared_, true)) co_return;
+  std::set<std::string, std::less<>> known(wanted.begin(), wanted.end());
+  for (const auto& [id, alloc] : allocs_) known.insert(id);
+  auto work = [this, known = std::move(known)] { return clear_leftovers(drivers_, *alloc_root_, known); };
+  Leftovers found = co_await io::run_blocking(loop_, std::move(work));
+  for (const std::string& id : found.tasks) logger_.warn("ended a task that an earlier agent left and nobody knows", {{"task", id}});
+  for (const std::string& id : found.directories) logger_.info("removed the directory of an alloc that nobody knows", {{"alloc_id", id}});
+  for (const std::string& what : found.problems) logger_.warn("leftovers are not cleared away", {{"error", what}});
 }
 
 // What the servers no longer list was collected there: it vanishes here, too.

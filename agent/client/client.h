@@ -10,6 +10,7 @@
 
 #include "agent/client/alloc_runner.h"
 #include "agent/client/client_context.h"
+#include "agent/client/state_recovery.h"
 #include "agent/client/server_link.h"
 #include "agent/client/state_store.h"
 #include "init/io/scope.h"
@@ -19,6 +20,7 @@ namespace steppe::client {
 // Settings of the client part of an agent; the defaults are Nomad's.
 struct ClientConfig {
   std::string state_dir;   // exists
+  StateReader state_reader;  // reads what an earlier agent left there
   std::string alloc_dir;   // exists
   std::string region = "global";
   EnvMap host_env;         // already filtered
@@ -71,6 +73,7 @@ class Client {
   void add(std::unique_ptr<schema::Allocation> alloc);
   void mark(const std::string& alloc_id);
   io::Task<void> drop_gone(std::set<std::string> wanted);
+  io::Task<void> clear_leftovers_once(std::set<std::string> wanted);
   io::Task<void> destroy(std::string alloc_id);
   std::vector<std::string> finished_oldest_first() const;
   io::Task<void> leave(Leave how, Duration limit);
@@ -97,6 +100,7 @@ class Client {
   Duration ttl_ = std::chrono::seconds(10);
   bool ready_ = false;
   bool heartbeat_ok_ = false;
+  bool leftovers_cleared_ = false;
 };
 
 }  // namespace steppe::client

@@ -186,6 +186,76 @@ TEST_F(World, ADamagedRecordCostsItsAllocOnly) {
   EXPECT_EQ(driver_.starts(), 2);
 }
 
+TEST_F(World, AStopIsRememberedByTheNextAgent) {
+  schema::Allocation alloc = make_alloc(21, "service", {"web"});
+  std::string id = alloc.id();
+  std::shared_ptr<FakeProcess> process;
+  auto first = [&]() -> io::Task<void> {
+    server_->put(alloc);
+    co_await until([&] { return server_->status(id) == "running"; }, "running");
+    process = driver_.process("web");
+    process->ignores_stop = true;
+    server_->stop(id);
+    co_await until([&] { return !process->signals.empty(); }, "signalled");
+  };
+  live(first, Leave::kKeepTasks);
+  process->end(7);  // while no client lives
+  server_->failing_calls = 1'000'000;
+  auto second = [&]() -> io::Task<void> {
+    co_await until([&] { return client_->find(id) && client_->find(id)->finished(); }, "finished");
+    EXPECT_EQ(client_->find(id)->status()->client_status(), "complete") << "stopped, not failed";
+  };
+  live(second, Leave::kKeepTasks);
+  EXPECT_EQ(driver_.starts(), 1);
+}
+
+TEST_F(World, ATaskWhoseRecordIsMissingIsFoundByItsLastAttempt) {
+  schema::Allocation alloc = make_alloc(22, "service", {"web"});
+  std::string id = alloc.id();
+  auto first = [&]() -> io::Task<void> {
+    server_->put(alloc);
+    co_await until([&] { return driver_.process("web") != nullptr; }, "runs");
+    driver_.process("web")->end(1);
+    co_await until([&] { return driver_.starts() == 2 && driver_.process("web") != nullptr && server_->status(id) == "running"; }, "runs again");
+  };
+  live(first, Leave::kKeepTasks);
+  {
+    auto store = *StateStore::open(base_ + "/state");
+    ASSERT_TRUE(store->write({{"task/" + id + "/*", ""}}).ok());
+  }
+  server_->failing_calls = 1'000'000;
+  auto second = [&]() -> io::Task<void> {
+    co_await until([&] { return client_->find(id) && client_->find(id)->task("web") && client_->find(id)->task("web")->snapshot().state() == "running"; }, "taken hold of");
+  };
+  live(second);
+  EXPECT_EQ(driver_.starts(), 2);
+}
+
+TEST_F(World, WhatNobodyKnowsAnyMoreIsClearedAway) {
+  schema::Allocation gone = make_alloc(23, "service", {"web"}), kept = make_alloc(24, "service", {"db"});
+  auto first = [&]() -> io::Task<void> {
+    server_->put(gone);
+    server_->put(kept);
+    co_await until([&] { return server_->status(gone.id()) == "running" && server_->status(kept.id()) == "running"; }, "running");
+  };
+  live(first, Leave::kKeepTasks);
+  {
+    auto store = *StateStore::open(base_ + "/state");
+    ASSERT_TRUE(store->write(StateWrite::forget(gone.id())).ok());
+    ASSERT_TRUE(store->write(StateWrite::forget(kept.id())).ok());  // the servers still know this one
+  }
+  server_->remove(gone.id());
+  ASSERT_EQ(driver_.remembered(), 2u);
+  std::filesystem::create_directories(base_ + "/alloc/not-an-alloc");
+  auto second = [&]() -> io::Task<void> {
+    co_await until([&] { return driver_.remembered() == 1 && !std::filesystem::exists(base_ + "/alloc/" + gone.id()); }, "cleared away");
+    co_await until([&] { return client_->find(kept.id()) && client_->find(kept.id())->task("db") && client_->find(kept.id())->task("db")->snapshot().state() == "running"; }, "the other one is kept");
+    EXPECT_TRUE(std::filesystem::exists(base_ + "/alloc/not-an-alloc"));
+  };
+  live(second);
+  EXPECT_EQ(driver_.starts(), 2);
+}
+
 TEST_F(World, HooksRenderTemplatesAndPayloadsInsideTheTaskOnly) {
   schema::Allocation alloc = make_alloc(9, "batch", {"ok"}), other = make_alloc(10, "batch", {"escape"});
   alloc.mutable_job()->set_payload("the payload");

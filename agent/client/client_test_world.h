@@ -73,6 +73,13 @@ class FakeDriver final : public drivers::Driver {
     return make(found->second);
   }
 
+  Result<std::vector<std::string>> attempts() override {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> out;
+    for (auto& [id, process] : processes_) out.push_back(id);
+    return out;
+  }
+
   int starts() { std::lock_guard lock(mutex_); return starts_; }
   int recoveries() { std::lock_guard lock(mutex_); return recoveries_; }
   std::shared_ptr<FakeProcess> process(const std::string& task) {
@@ -262,6 +269,10 @@ inline schema::Allocation make_alloc(uint64_t seed, const std::string& type, con
   return alloc;
 }
 
+inline StateReader own_state_reader() {
+  return {std::filesystem::read_symlink("/proc/self/exe").parent_path().string() + "/steppe-client-child", {std::string(kStateReadCommand)}};
+}
+
 class World : public testing::Test {
  protected:
   void SetUp() override {
@@ -295,6 +306,7 @@ class World : public testing::Test {
   void live(Body body, Client::Leave leave = Client::Leave::kStopTasks) {
     ClientConfig config;
     config.state_dir = base_ + "/state";
+    config.state_reader = own_state_reader();
     config.alloc_dir = base_ + "/alloc";
     config.gc_interval = 1h;
     client_ = std::make_unique<Client>(*loop_, io::system_rng(), log::Logger(), config, *server_, drivers_, artifacts_, make_node());

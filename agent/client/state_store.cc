@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "agent/schema/alloc.pb.h"
+#include "init/base/ids.h"
 #include "init/frame/frame.h"
 
 namespace steppe::client {
@@ -71,7 +72,10 @@ class Cursor {
     key = value_of(at);
     return code_ != 0 ? code_ : mdb_cursor_get(cursor_, &key, &value, at.empty() ? MDB_FIRST : MDB_SET_RANGE);
   }
-  int next(MDB_val& key, MDB_val& value) { return mdb_cursor_get(cursor_, &key, &value, MDB_NEXT); }
+  int next(MDB_val& key, MDB_val& value) { return get(key, value, MDB_NEXT); }
+  int get(MDB_val& key, MDB_val& value, MDB_cursor_op where) {
+    return code_ != 0 ? code_ : mdb_cursor_get(cursor_, &key, &value, where);
+  }
   int remove() { return mdb_cursor_del(cursor_, 0); }
 
  private:
@@ -86,8 +90,9 @@ class LmdbStore final : public StateStore {
   Result<> init(const std::string& path) {
     if (int code = mdb_env_create(&env_)) return lmdb_error(code, "create");
     mdb_env_set_mapsize(env_, kMapSize);
-    // NOTLS: a read may end on another thread of the pool than the one before.
-    if (int code = mdb_env_open(env_, path.c_str(), MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD, 0600)) {
+    // NOTLS: a read may end on another thread of the pool than the one before. NOLOCK: there is one caller at a time, and
+    // a lock file is mapped memory whose first touch is SIGBUS on a full disk.
+    if (int code = mdb_env_open(env_, path.c_str(), MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOLOCK, 0600)) {
       return lmdb_error(code, "open " + path);
     }
     STEPPE_TRY(Transaction txn, Transaction::begin(env_, 0));
@@ -115,8 +120,8 @@ class LmdbStore final : public StateStore {
     int code = mdb_get(txn.get(), dbi_, &key, &value);
     if (code == MDB_NOTFOUND) return std::optional<NodeIdentity>();
     if (code != 0) return lmdb_error(code, "read node");
-    STEPPE_TRY(frame::Message message, frame::decode(as_bytes(text_of(value)), frame::kClientNode, 1, kMaxRecord));
-    return std::optional(NodeIdentity{std::string(message.text(kNodeId)), std::string(message.text(kNodeSecret))});
+    STEPPE_TRY(NodeIdentity identity, decode_node(as_bytes(text_of(value))));
+    return std::optional(std::move(identity));
   }
 
   Result<Loaded> load() override {
@@ -197,6 +202,17 @@ std::string encode_events(const std::deque<TaskEvent>& events) {
 
 }  // namespace
 
+std::string encode_node(const NodeIdentity& identity) {
+  return frame::Builder(frame::kClientNode, 1).text(kNodeId, identity.id).text(kNodeSecret, identity.secret).finish();
+}
+
+Result<NodeIdentity> decode_node(ByteView bytes) {
+  STEPPE_TRY(frame::Message message, frame::decode(bytes, frame::kClientNode, 1, kMaxRecord));
+  NodeIdentity out{std::string(message.text(kNodeId)), std::string(message.text(kNodeSecret))};
+  if (!Uuid::parse(out.id).ok() || out.secret.empty()) return Error(Code::kCorrupt, "the stored identity is no node's");
+  return out;
+}
+
 std::string encode_alloc(const schema::Allocation& alloc) {
   return frame::Builder(frame::kClientAlloc, 1).text(kAllocMessage, alloc.SerializeAsString()).finish();
 }
@@ -262,7 +278,7 @@ Result<StoredTask> StoredTask::decode(ByteView bytes) {
 }
 
 StateWrite StateWrite::node(const NodeIdentity& identity) {
-  return {"node", frame::Builder(frame::kClientNode, 1).text(kNodeId, identity.id).text(kNodeSecret, identity.secret).finish()};
+  return {"node", encode_node(identity)};
 }
 StateWrite StateWrite::alloc(const schema::Allocation& alloc) { return {"alloc/" + alloc.id(), encode_alloc(alloc)}; }
 StateWrite StateWrite::health(std::string_view alloc_id, bool healthy) {
@@ -282,10 +298,94 @@ Result<std::unique_ptr<StateStore>> StateStore::open(const std::string& path) {
   return std::unique_ptr<StateStore>(std::move(store));
 }
 
-int check_state_store(const std::string& path) {
-  auto store = StateStore::open(path);
-  if (!store.ok()) return 1;
-  return (*store)->dump().ok() ? 0 : 1;
+namespace {
+
+struct CloseEnvironment {
+  void operator()(MDB_env* env) const { mdb_env_close(env); }
+};
+using Environment = std::unique_ptr<MDB_env, CloseEnvironment>;
+
+Result<Environment> open_environment(const std::string& path, unsigned flags) {
+  MDB_env* made = nullptr;
+  if (int code = mdb_env_create(&made)) return lmdb_error(code, "create");
+  Environment env(made);
+  mdb_env_set_mapsize(env.get(), kMapSize);
+  if (int code = mdb_env_open(env.get(), path.c_str(), flags | MDB_NOTLS | MDB_NORDAHEAD, 0600)) return lmdb_error(code, "open " + path);
+  return env;
+}
+
+// Keys in strict order: a damaged tree may lead in circles.
+class OrderedRecords {
+ public:
+  OrderedRecords(Direction direction, const TakeRecord& take) : direction_(direction), take_(take) {}
+  Result<> add(std::string_view key, std::string_view value) {
+    bool ordered = !last_ || (direction_ == Direction::kForward ? *last_ < key : key < *last_);
+    bytes_ += key.size() + value.size();
+    if (!ordered || value.size() > kMaxRecord || bytes_ > kMaxStateBytes) return Error(Code::kCorrupt, "client state: its tree is damaged");
+    last_ = key;
+    ++count_;
+    return take_(key, value);
+  }
+  size_t count() const { return count_; }
+
+ private:
+  Direction direction_;
+  const TakeRecord& take_;
+  std::optional<std::string> last_;
+  size_t bytes_ = 0, count_ = 0;
+};
+
+}  // namespace
+
+Result<> check_record(std::string_view key, std::string_view value) {
+  ByteView bytes = as_bytes(value);
+  if (key.starts_with("alloc/")) {
+    STEPPE_TRY(auto alloc, decode_alloc(bytes));
+    if (alloc->id() != key.substr(6)) return Error(Code::kCorrupt, "it is the record of alloc " + alloc->id());
+  } else if (key.starts_with("task/")) {
+    STEPPE_TRY(StoredTask task, StoredTask::decode(bytes));
+    if (!key.ends_with("/" + task.name)) return Error(Code::kCorrupt, "it is the record of task " + task.name);
+  } else if (key.starts_with("health/")) {
+    STEPPE_TRY_VOID(frame::decode(bytes, frame::kClientHealth, 1, kMaxRecord));
+  } else if (key == "node") {
+    STEPPE_TRY_VOID(decode_node(bytes));
+  }
+  return {};
+}
+
+Result<> make_state_file(const std::string& path, const std::vector<StateRecord>& records) {
+  STEPPE_TRY(Environment env, open_environment(path, MDB_NOSUBDIR | MDB_NOLOCK));
+  STEPPE_TRY(Transaction txn, Transaction::begin(env.get(), 0));
+  MDB_dbi dbi = 0;
+  if (int code = mdb_dbi_open(txn.get(), nullptr, 0, &dbi)) return lmdb_error(code, "open table");
+  for (const auto& [name, content] : records) {
+    MDB_val key = value_of(name), value = value_of(content);
+    if (int code = mdb_put(txn.get(), dbi, &key, &value, 0)) return lmdb_error(code, "write " + name);
+  }
+  STEPPE_TRY_VOID(txn.commit());
+  // An empty transaction writes no page: the file must be there all the same.
+  if (int code = mdb_env_sync(env.get(), 1)) return lmdb_error(code, "sync " + path);
+  return {};
+}
+
+Result<> read_state_file(const std::string& directory, Direction direction, const TakeRecord& take) {
+  STEPPE_TRY(Environment env, open_environment(directory, MDB_RDONLY | MDB_NOLOCK));
+  STEPPE_TRY(Transaction txn, Transaction::begin(env.get(), MDB_RDONLY));
+  MDB_dbi dbi = 0;
+  if (int code = mdb_dbi_open(txn.get(), nullptr, 0, &dbi)) return lmdb_error(code, "open table");
+  MDB_stat stat{};
+  if (int code = mdb_stat(txn.get(), dbi, &stat)) return lmdb_error(code, "stat");
+  Cursor cursor(txn.get(), dbi);
+  OrderedRecords records(direction, take);
+  MDB_val key, value;
+  bool forward = direction == Direction::kForward;
+  int code = cursor.get(key, value, forward ? MDB_FIRST : MDB_LAST);
+  for (; code == 0; code = cursor.get(key, value, forward ? MDB_NEXT : MDB_PREV)) STEPPE_TRY_VOID(records.add(text_of(key), text_of(value)));
+  if (code != MDB_NOTFOUND) return lmdb_error(code, "read");
+  if (records.count() != stat.ms_entries) {
+    return Error(Code::kCorrupt, std::format("client state: {} of {} records are there", records.count(), stat.ms_entries));
+  }
+  return {};
 }
 
 }  // namespace steppe::client

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ namespace steppe::client {
 struct NodeIdentity {
   std::string id, secret;
 };
+
+std::string encode_node(const NodeIdentity& identity);
+Result<NodeIdentity> decode_node(ByteView bytes);
 
 struct StoredTask {
   std::string name;
@@ -67,7 +71,8 @@ struct StateWrite {
 // All members block and may be called from any one thread at a time.
 class StateStore {
  public:
-  // Opens or makes the environment in the existing directory `path`. kCorrupt when LMDB refuses what is there.
+  // Opens or makes the environment in the existing directory `path`. kCorrupt when LMDB refuses what is there. What is
+  // there must be a file that can be trusted: see state_recovery.h.
   static Result<std::unique_ptr<StateStore>> open(const std::string& path);
   virtual ~StateStore() = default;
 
@@ -79,11 +84,24 @@ class StateStore {
     std::vector<std::string> damaged;    // "alloc <id>: <what>": these were dropped from the store
   };
   virtual Result<Loaded> load() = 0;
-  virtual Result<std::vector<std::pair<std::string, std::string>>> dump() = 0;  // for tests and repair
+  virtual Result<std::vector<std::pair<std::string, std::string>>> dump() = 0;  // for tests
 };
 
-// Walks every record of the store at `path` and says whether LMDB survives it. Run in a child process before open():
-// LMDB trusts its pages, and a damaged one may crash it. Returns the exit code for main(): 0 good, 1 damaged.
-int check_state_store(const std::string& path);
+// One key and its value, as stored.
+using StateRecord = std::pair<std::string, std::string>;
+
+// kCorrupt when the value is not what its key promises. A key of an unknown kind is fine: a newer version wrote it.
+Result<> check_record(std::string_view key, std::string_view value);
+
+// Makes the file `path` with these records; durable when it returns. The file must not be there.
+Result<> make_state_file(const std::string& path, const std::vector<StateRecord>& records);
+
+// Gives every record of the state file in `directory` to `take`, in the order of the keys or against it, and opens it
+// for reading only. kCorrupt when LMDB refuses the file, a page, or more than kMaxStateBytes; and, because LMDB checks
+// little, it may crash or never return on a damaged file: only for a process that can be spared.
+enum class Direction : uint8_t { kForward, kBackward };
+using TakeRecord = std::function<Result<>(std::string_view key, std::string_view value)>;
+Result<> read_state_file(const std::string& directory, Direction direction, const TakeRecord& take);
+inline constexpr size_t kMaxStateBytes = size_t{512} << 20;
 
 }  // namespace steppe::client

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <format>
 
+#include "agent/client/leftovers.h"
 #include "agent/client/template_render.h"
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
@@ -422,7 +424,11 @@ io::Task<Result<std::unique_ptr<drivers::Task>>> TaskRunner::find_attempt(std::s
   }
 }
 
-io::Task<void> TaskRunner::restore(StoredTask stored) {
+io::Task<void> TaskRunner::restore(StoredTask stored, Record record) {
+  if (record == Record::kGuessed && driver_ != nullptr) {
+    auto ask = [driver = driver_, alloc = owner_.alloc().id(), task = name_] { return last_attempt(*driver, alloc, task); };
+    stored.snapshot.attempt = std::max(stored.snapshot.attempt, co_await io::run_blocking(context_.loop, std::move(ask)));
+  }
   prepared_once_ = stored.prepared_once;
   handle_ = stored.handle;
   TaskPhase phase = stored.snapshot.phase;

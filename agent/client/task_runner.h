@@ -40,8 +40,10 @@ class TaskRunner {
   const TaskMachine& machine() const { return machine_; }
   bool ever_started() const { return machine_.snapshot().started_at.unix_ns != 0; }
 
-  // Takes over what a former agent left. Blocks on the pool; before any other call.
-  io::Task<void> restore(StoredTask stored);
+  // Takes over what a former agent left. Blocks on the pool; before any other call. A guessed record was not in the store:
+  // the driver is asked which attempt was the last.
+  enum class Record : uint8_t { kStored, kGuessed };
+  io::Task<void> restore(StoredTask stored, Record record);
 
   void open_gate();
   void kill(TaskEvent why, TaskMachine::KillMode mode, TaskMachine::KillMeaning meaning);

@@ -120,6 +120,7 @@ Result<> unpack_entry(RandomSource& from, const Entry& entry, ArchiveSink& to) {
 Result<> unpack_zip(RandomSource& from, ArchiveSink& to, const ArchiveLimits& limits) {
   STEPPE_TRY(Directory directory, find_directory(from));
   if (directory.entries > limits.files) return Error(Code::kExhausted, std::format("the archive holds more than {} entries", limits.files));
+  ImpliedDirectories implied(limits.files);
   uint64_t at = directory.offset, total = 0;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     std::array<std::byte, kCentralSize> header;
@@ -139,6 +140,7 @@ Result<> unpack_zip(RandomSource& from, ArchiveSink& to, const ArchiveLimits& li
     at += kCentralSize + raw.size() + load_le<uint16_t>(h + 30) + load_le<uint16_t>(h + 32);
     STEPPE_TRY(entry.name, clean_entry_name(raw));
     if (entry.name.empty()) continue;
+    STEPPE_TRY_VOID(implied.add_parents_of(entry.name));
     if (raw.ends_with('/')) {
       STEPPE_TRY_VOID(to.directory(entry.name, 0755));
       continue;

@@ -18,7 +18,7 @@ namespace {
 
 // A start waits more than it works: for its executor's report, and for the kernel's grace periods when mounts change
 // hands. Twice as many threads keep the processors busy when a thousand tasks are to be started.
-constexpr size_t kPoolThreads = 8;
+constexpr size_t kPoolThreads = 3;
 
 }  // namespace
 
@@ -44,11 +44,16 @@ Result<std::unique_ptr<ClientRole>> ClientRole::create(const Settings& settings,
   role->node_name_ = node->name();
   client::ClientConfig config;
   config.state_dir = places.state_dir;
+  config.state_reader = {settings.program, {std::string(client::kStateReadCommand)}};
   config.alloc_dir = places.alloc_dir;
   config.region = settings.region;
   config.host_env = std::move(host_env);
   config.max_kill_timeout = settings.max_kill_timeout;
   config.gc_max_allocs = static_cast<size_t>(settings.gc_max_allocs);
+  config.gc_parallel_destroys = static_cast<size_t>(settings.gc_parallel_destroys);
+  config.gc_disk_usage_threshold = settings.gc_disk_usage_threshold;
+  config.gc_inode_usage_threshold = settings.gc_inode_usage_threshold;
+  config.gc_interval = settings.gc_interval;
   for (const auto& [name, volume] : settings.node.host_volumes) config.host_volumes.emplace(name, volume.path);
   role->artifacts_ = client::make_artifact_fetcher(*role->loop_, settings.program);
   role->link_ = std::make_unique<client::EndpointLink>(dispatcher, *role->loop_, settings.region);

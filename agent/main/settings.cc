@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <format>
 
 #include "agent/cli/flags.h"
@@ -188,6 +189,10 @@ Result<Settings> read_settings(const std::vector<std::string>& words, const std:
   settings.chroot_env.insert(config.client.chroot_env.begin(), config.client.chroot_env.end());
   settings.response_headers.insert(config.http_api_response_headers.begin(), config.http_api_response_headers.end());
   settings.gc_max_allocs = config.client.gc_max_allocs;
+  settings.gc_parallel_destroys = config.client.gc_parallel_destroys;
+  settings.gc_disk_usage_threshold = config.client.gc_disk_usage_threshold;
+  settings.gc_inode_usage_threshold = config.client.gc_inode_usage_threshold;
+  settings.gc_interval = std::max<Duration>(config.client.gc_interval, std::chrono::seconds(1));
   settings.max_kill_timeout = config.client.max_kill_timeout;
   return settings;
 }

@@ -31,7 +31,9 @@ struct Settings {
   bool raw_exec = false;            // off unless configured, on with -dev
   std::map<std::string, std::string> chroot_env;  // of the exec driver; empty: the default
   std::map<std::string, std::string> response_headers;
-  int64_t gc_max_allocs = 50;
+  int64_t gc_max_allocs = 50, gc_parallel_destroys = 2;
+  double gc_disk_usage_threshold = 80, gc_inode_usage_threshold = 70;
+  Duration gc_interval = std::chrono::minutes(1);
   Duration max_kill_timeout = std::chrono::seconds(30);
   std::vector<std::string> ignored;  // keys and flags that are known and not acted on yet
   std::vector<std::string> config_paths;  // read again on SIGHUP

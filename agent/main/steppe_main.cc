@@ -7,6 +7,7 @@
 
 #include "agent/cli/command.h"
 #include "agent/client/artifact_fetcher.h"
+#include "agent/client/state_recovery.h"
 #include "agent/main/agent.h"
 #include "init/io/epoll_loop.h"
 #include "init/io/posix_net.h"
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   program.erase(0, program.rfind('/') + 1);
   std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (!words.empty() && words[0] == steppe::client::kArtifactCommand) return steppe::client::run_artifact_command(words);
+  if (!words.empty() && words[0] == steppe::client::kStateReadCommand) return steppe::client::run_state_read(words);
   const Environment environment = environment_of(environ);
   if (!words.empty() && (words[0] == "-v" || words[0] == "-version" || words[0] == "--version")) words[0] = "version";
   if (!words.empty() && (words[0] == "-h" || words[0] == "-help" || words[0] == "--help")) {

@@ -200,6 +200,10 @@ class Driver {
   // The same for an attempt whose handle was never stored, because the agent died inside start(). Asked before each
   // start() of an attempt that might have been begun. kNotFound: safe to start.
   virtual Result<std::unique_ptr<Task>> recover_attempt(std::string_view id) = 0;  // (blocks)
+
+  // The ids of all attempts of which something may be left here, sorted. Drivers that share a place name each other's as
+  // well: recover_attempt() of those is kInvalid.
+  virtual Result<std::vector<std::string>> attempts() { return std::vector<std::string>(); }  // (blocks)
 };
 
 }  // namespace steppe::drivers

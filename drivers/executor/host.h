@@ -89,5 +89,6 @@ Result<std::unique_ptr<drivers::Task>> start(std::shared_ptr<const Host> host, L
 // See drivers::Driver::recover and recover_attempt.
 Result<std::unique_ptr<drivers::Task>> recover(std::shared_ptr<const Host> host, std::string_view driver, const drivers::TaskHandle& handle);
 Result<std::unique_ptr<drivers::Task>> recover_attempt(std::shared_ptr<const Host> host, std::string_view driver, std::string_view id);
+Result<std::vector<std::string>> attempts(const Host& host);
 
 }  // namespace steppe::executor

@@ -359,6 +359,15 @@ Result<std::unique_ptr<Task>> recover_attempt(std::shared_ptr<const Host> host, 
   return std::unique_ptr<Task>(std::move(task));
 }
 
+Result<std::vector<std::string>> attempts(const Host& host) {
+  STEPPE_TRY(std::vector<kernel::DirectoryEntry> entries, host.run_dir().list(""));
+  std::vector<std::string> out;
+  for (kernel::DirectoryEntry& entry : entries) {
+    if (entry.type == kernel::FileType::kDirectory && id_fits(entry.name)) out.push_back(std::move(entry.name));
+  }
+  return out;
+}
+
 Result<std::unique_ptr<Task>> recover(std::shared_ptr<const Host> host, std::string_view driver, const TaskHandle& handle) {
   return recover_attempt(std::move(host), driver, handle.id);
 }

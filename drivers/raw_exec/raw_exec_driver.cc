@@ -87,6 +87,7 @@ class RawExecDriver : public drivers::Driver {
 
   Result<std::unique_ptr<drivers::Task>> recover(const drivers::TaskHandle& handle) override { return executor::recover(host_, name(), handle); }
   Result<std::unique_ptr<drivers::Task>> recover_attempt(std::string_view id) override { return executor::recover_attempt(host_, name(), id); }
+  Result<std::vector<std::string>> attempts() override { return executor::attempts(*host_); }
 
  private:
   Result<> compose(executor::Launch& launch, const TaskConfig& config, const Config& parsed) const {

@@ -125,13 +125,23 @@ Result<Process> spawn(const SpawnRequest& request) {
   return child;
 }
 
-Result<Fd> sealed_memfd(const char* name, std::span<const std::byte> content, Executable executable) {
+namespace {
+
+Result<Fd> make_memory(const char* name, Executable executable) {
   unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   unsigned kind = executable == Executable::kYes ? 0x10u /* MFD_EXEC */ : 0x8u /* MFD_NOEXEC_SEAL */;
   int number = ::memfd_create(name, flags | kind);
   if (number < 0 && errno == EINVAL) number = ::memfd_create(name, flags);  // before Linux 6.3
   if (number < 0) return Error::from_errno(errno, std::format("make memory file {}", name));
-  Fd fd(number);
+  return Fd(number);
+}
+
+}  // namespace
+
+Result<Fd> memory_file(const char* name) { return make_memory(name, Executable::kNo); }
+
+Result<Fd> sealed_memfd(const char* name, std::span<const std::byte> content, Executable executable) {
+  STEPPE_TRY(Fd fd, make_memory(name, executable));
   STEPPE_TRY_VOID(write_all(fd, name, content));
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
     return Error::from_errno(errno, std::format("seal memory file {}", name));

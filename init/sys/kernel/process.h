@@ -50,6 +50,9 @@ struct SpawnRequest {
 // close-on-exec. Safe from any thread; signals are blocked for the moment of it.
 Result<Process> spawn(const SpawnRequest& request);
 
+// Anonymous memory that grows as it is written, and is gone with its last descriptor.
+Result<Fd> memory_file(const char* name);
+
 // Anonymous memory with `content` that nobody can change any more.
 enum class Executable : uint8_t { kNo, kYes };
 Result<Fd> sealed_memfd(const char* name, std::span<const std::byte> content, Executable executable);
