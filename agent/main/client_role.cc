@@ -16,9 +16,7 @@ namespace steppe::agent {
 
 namespace {
 
-// A start waits more than it works: for its executor's report, and for the kernel's grace periods when mounts change
-// hands. Twice as many threads keep the processors busy when a thousand tasks are to be started.
-constexpr size_t kPoolThreads = 3;
+constexpr size_t kPoolThreads = 4;
 
 }  // namespace
 
