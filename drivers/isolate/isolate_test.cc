@@ -164,6 +164,24 @@ TEST_F(Accounts, table) {
   EXPECT_FALSE(resolve("root").ok()) << "a link out of the task's /etc";
 }
 
+TEST_F(Accounts, a_cache_sees_what_changes) {
+  AccountCache cache;
+  auto etc = kernel::Beneath::at(base_);
+  ASSERT_TRUE(etc.ok());
+  EXPECT_EQ(cache.resolve(*etc, "web")->uid, 33u);
+  EXPECT_EQ(cache.resolve(*etc, "web")->groups.size(), 2u);
+  EXPECT_FALSE(cache.resolve(*etc, "nosuch").ok()) << "what fails is asked again";
+  // As passwd's tools do it: another file under the name. Then the groups alone.
+  std::ofstream(base_ + "/passwd.new") << "web:x:35:34:web:/var/www:/bin/false\nnosuch:x:36:34::/:\n";
+  std::filesystem::rename(base_ + "/passwd.new", base_ + "/passwd");
+  EXPECT_EQ(cache.resolve(*etc, "web")->uid, 35u);
+  EXPECT_EQ(cache.resolve(*etc, "nosuch")->uid, 36u);
+  std::ofstream(base_ + "/group") << "www:x:34:\n";
+  EXPECT_TRUE(cache.resolve(*etc, "web")->groups.empty());
+  std::filesystem::remove(base_ + "/passwd");
+  EXPECT_FALSE(cache.resolve(*etc, "web").ok());
+}
+
 TEST(Ids, ranges) {
   EXPECT_TRUE(*id_is_listed("0,1000-2000", 1500));
   EXPECT_FALSE(*id_is_listed("0,1000-2000", 2001));
