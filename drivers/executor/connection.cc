@@ -18,6 +18,19 @@ constexpr Duration kAnswerLimit = std::chrono::seconds(5);
 
 }  // namespace
 
+Result<Reply> decode_reply(ByteView bytes) {
+  STEPPE_TRY(frame::Message message, frame::decode(bytes, frame::kExecutorReply, kProtocolVersion, kMaxPacket));
+  Reply reply;
+  reply.error = static_cast<int>(message.integer(kError));
+  reply.state = static_cast<State>(message.integer(kState));
+  reply.executor_pid = static_cast<int>(message.integer(kExecutorPid));
+  reply.task_pid = static_cast<int>(message.integer(kTaskPid));
+  reply.failed_errno = static_cast<int>(message.integer(kFailedErrno));
+  reply.failed_step = static_cast<uint32_t>(message.integer(kFailedStep));
+  reply.failed_list = static_cast<uint32_t>(message.integer(kFailedList));
+  return reply;
+}
+
 Result<Reply> Connection::receive(Duration limit) {
   auto packet = kernel::receive_packet(socket_, kMaxPacket, limit);
   if (!packet.ok()) {
@@ -28,20 +41,12 @@ Result<Reply> Connection::receive(Duration limit) {
     socket_.reset();
     return {Code::kNotFound, "the task's executor has gone"};
   }
-  auto message = frame::decode(as_bytes(packet->data), frame::kExecutorReply, kProtocolVersion, kMaxPacket);
-  if (!message.ok()) {
+  auto reply = decode_reply(as_bytes(packet->data));
+  if (!reply.ok()) {
     socket_.reset();
-    return std::move(message).error().wrap("executor's reply");
+    return std::move(reply).error().wrap("executor's reply");
   }
-  Reply reply;
-  reply.error = static_cast<int>(message->integer(kError));
-  reply.state = static_cast<State>(message->integer(kState));
-  reply.executor_pid = static_cast<int>(message->integer(kExecutorPid));
-  reply.task_pid = static_cast<int>(message->integer(kTaskPid));
-  reply.failed_errno = static_cast<int>(message->integer(kFailedErrno));
-  reply.failed_step = static_cast<uint32_t>(message->integer(kFailedStep));
-  reply.failed_list = static_cast<uint32_t>(message->integer(kFailedList));
-  reply.fds = std::move(packet->fds);
+  reply->fds = std::move(packet->fds);
   return reply;
 }
 

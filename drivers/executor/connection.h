@@ -22,6 +22,9 @@ struct Reply {
   std::vector<kernel::Fd> fds;
 };
 
+// One packet of the executor; its descriptors come beside it.
+Result<Reply> decode_reply(ByteView bytes);
+
 // The agent's end of a control connection.
 class Connection {
  public:

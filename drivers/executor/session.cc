@@ -191,16 +191,20 @@ class Session : public drivers::ExecSession {
 
 }  // namespace
 
-Result<ExitResult> read_exit_record(const Fd& record) {
-  STEPPE_TRY(std::string bytes, kernel::read_all(record, "exit record", Bytes{kMaxRecord}));
-  if (bytes.empty()) return {Code::kUnavailable, "no exit record yet"};
-  STEPPE_TRY(frame::Message message, frame::decode(as_bytes(bytes), frame::kExitRecord, 1, kMaxRecord));
+Result<ExitResult> decode_exit_record(ByteView bytes) {
+  STEPPE_TRY(frame::Message message, frame::decode(bytes, frame::kExitRecord, 1, kMaxRecord));
   ExitResult out;
   out.signal = static_cast<int>(message.integer(kExitSignal));
   out.code = out.signal != 0 ? 128 + out.signal : static_cast<int>(message.integer(kExitCode));
   out.oom_killed = message.integer(kOomKilled) != 0;
   out.at = WallTime{message.integer(kEndedAtNs)};
   return out;
+}
+
+Result<ExitResult> read_exit_record(const Fd& record) {
+  STEPPE_TRY(std::string bytes, kernel::read_all(record, "exit record", Bytes{kMaxRecord}));
+  if (bytes.empty()) return {Code::kUnavailable, "no exit record yet"};
+  return decode_exit_record(as_bytes(bytes));
 }
 
 Result<std::unique_ptr<drivers::ExecSession>> open_session(std::shared_ptr<const Host> host, const Profile& profile,

@@ -15,5 +15,6 @@ Result<std::unique_ptr<drivers::ExecSession>> open_session(std::shared_ptr<const
 
 // The exit record at the start of `record`. kUnavailable: none was written.
 Result<drivers::ExitResult> read_exit_record(const kernel::Fd& record);
+Result<drivers::ExitResult> decode_exit_record(ByteView bytes);
 
 }  // namespace steppe::executor

@@ -9,6 +9,7 @@
 #   STEPPE_DEATH_SEED=N repeats the draws of a run (the machine's pace is not repeated)
 . "$(dirname "$0")/lib.sh"
 
+tag=death$$  # begins the name of each job and, by that, the first argument of each task: nobody else's are counted
 seed=${STEPPE_DEATH_SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 RANDOM=$((seed % 32768))
 echo "seed $((seed % 32768)): $ROUNDS kills, $TASKS tasks"
@@ -34,6 +35,12 @@ plugin "raw_exec" {
   }
 }
 HCL
+
+# Called by finish(): after a failure, tasks may be left.
+at_end() {
+  local name pid rest
+  while read -r name pid rest; do kill -KILL "$pid" 2>/dev/null; done < <(processes)
+}
 
 # ---- The agent ----
 
@@ -153,7 +160,7 @@ processes() {
     stat=${stat##*) }
     # Field 22 of the file; the first behind the name is the third. A task that is being made still has its parent's name.
     printf '%s %s %s\n' "$(cut -d' ' -f2 <<<"$args")" "$pid" "$(cut -d' ' -f20 <<<"$stat")"
-  done < <(pgrep -a -f '^[^ ]*/counting-service task-')
+  done < <(pgrep -a -f "^[^ ]*/counting-service $tag-")
 }
 
 # The same processes as ever: one for a task that was not told to end, and the one that was seen first.
@@ -296,8 +303,8 @@ round_any() { start_writer; draw 700; pause_ms "$drawn"; down; end_writer; }
 # ---- The draws ----
 
 for i in $(seq "$TASKS"); do
-  new_task count "task-$i"
-  counted+=("task-$i"); waiting+=("task-$i")
+  new_task count "$tag-$i"
+  counted+=("$tag-$i"); waiting+=("$tag-$i")
 done
 plan_rounds() {  # a shuffled list in `plan`: first what starts, stops and rotates, then mostly ends
   local starts=$(((TASKS + 1) / 2)) early late i j swap
@@ -320,7 +327,7 @@ plan_rounds() {  # a shuffled list in `plan`: first what starts, stops and rotat
 }
 
 new_stopper() {
-  local name=task-s$((${#stoppers[@]} + task_number + 1))
+  local name=$tag-s$((${#stoppers[@]} + task_number + 1))
   new_task stop "$name"; submit "$name"; stoppers+=("$name")
 }
 # A chatty task that runs, into `drawn_task`; empty when there is none.
@@ -456,6 +463,8 @@ for name in "${counted[@]}"; do check_task "$name"; codes_seen[${code[$name]}]=1
 for name in "${!kind[@]}"; do [ "${kind[$name]}" = stop ] && [ -n "${ended[$name]:-}" ] && check_task "$name"; done
 [ ${#codes_seen[@]} = "$TASKS" ] || bad "the exit codes are not distinct"
 [ "$failures" != 0 ] || ok "$TASKS tasks that ended without the agent: every exit code is known, each of $lines_checked lines once and in order, none started twice"
+left_in_run_dir() { find "$work/data/run" -mindepth 1 -maxdepth 1 | wc -l; }
+until_text "ended tasks leave no executor and no record" '^0$' left_in_run_dir
 stopped=0
 for name in "${!stop_accepted[@]}"; do
   stopped=$((stopped + 1))
@@ -466,6 +475,3 @@ check_acknowledged
 for class in start stop rotation exit own_start any; do printf '        kills aimed at %-9s %3d%s\n' "$class" "${aimed[$class]:-0}" "${hit[$class]:+, inside one: ${hit[$class]}}"; done
 if [ "$(hits)" -ge "$HITS" ]; then ok "$kills kills, $(hits) inside a start, a stop or a rotation"; else bad "only $(hits) of $kills kills fell inside a start, a stop or a rotation: $HITS are needed"; fi
 expect "the agent ends on SIGTERM" stop_agent
-# Tasks of jobs that were not stopped live on: they are this test's to end.
-pkill -KILL -f "^[^ ]*/counting-service task-" 2>/dev/null
-true

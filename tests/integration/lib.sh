@@ -33,6 +33,7 @@ stop_agent() {
 finish() {
   [ -n "$files_pid" ] && kill "$files_pid" 2>/dev/null
   stop_agent
+  if declare -F at_end >/dev/null; then at_end; fi
   if [ "$failures" != 0 ]; then echo "--- agent log"; tail -n ${STEPPE_TEST_LOG_LINES:-60} "$work/agent.log"; fi
   rm -rf "$work" 2>/dev/null
 }

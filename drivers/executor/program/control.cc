@@ -45,7 +45,9 @@ void send(int fd, std::span<const std::byte> bytes, const int* pidfds) {
   syscall(__NR_sendmsg, fd, pointer(&message), kDontWait | kNoSignal);
 }
 
-bool decode(std::span<const std::byte> bytes, Request& out) {
+}  // namespace
+
+bool decode_request(std::span<const std::byte> bytes, Request& out) {
   frame::View view;
   if (frame::parse(bytes, kMaxPacket, view) != frame::Status::kOk) return false;
   if (view.type != kRequestType || view.version != kProtocolVersion || view.size != bytes.size()) return false;
@@ -62,8 +64,6 @@ bool decode(std::span<const std::byte> bytes, Request& out) {
   constexpr int64_t kMaxGraceMs = 366ll * 24 * 3600 * 1000;
   return verb && !fields.damaged() && out.signal >= 0 && out.signal <= 64 && out.grace_ms >= 0 && out.grace_ms <= kMaxGraceMs;
 }
-
-}  // namespace
 
 bool readable(int fd) {
   PollFd one{fd, kPollIn, 0};
@@ -128,7 +128,7 @@ bool Control::serve_one(int fd, long (*handler)(const Request&), State state) {
   if (n == -EAGAIN || n == -EINTR) return true;
   if (n <= 0) return false;
   Request request;
-  if (!decode({packet, static_cast<size_t>(n)}, request)) {
+  if (!decode_request({packet, static_cast<size_t>(n)}, request)) {
     reply(fd, -EINVAL, state, false);
     return true;
   }

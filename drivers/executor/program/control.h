@@ -3,6 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cstddef>
+#include <span>
+
 #include "drivers/executor/protocol.h"
 
 namespace steppe::executor {
@@ -20,6 +23,9 @@ struct Request {
   int signal = 0;
   int64_t grace_ms = 0;
 };
+
+// False when the packet is no request, or one whose numbers are out of range.
+bool decode_request(std::span<const std::byte> bytes, Request& out);
 
 // The executor's side of the control protocol: the connection it was born with, and those that later agents make to
 // the listening socket. A malformed request is answered with EINVAL; a connection that sends none costs one slot of
