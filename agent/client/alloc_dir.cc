@@ -40,36 +40,40 @@ Result<AllocDir> AllocDir::build(const kernel::Beneath& allocs, std::string allo
   for (const TaskSpec& task : tasks) STEPPE_TRY_VOID(check_task_name(task.name));
   STEPPE_TRY_VOID(make_with_mode(allocs, alloc_id, 0755));
   STEPPE_TRY(AllocDir out, open(allocs, std::move(allocs_path), alloc_id));
-  STEPPE_TRY_VOID(make_with_mode(*out.root_, "alloc", 0777));
-  for (const char* name : {"alloc/data", "alloc/logs", "alloc/tmp"}) STEPPE_TRY_VOID(make_with_mode(*out.root_, name, 0777));
+  const kernel::Beneath root = out.root();
+  STEPPE_TRY_VOID(make_with_mode(root, "alloc", 0777));
+  for (const char* name : {"alloc/data", "alloc/logs", "alloc/tmp"}) STEPPE_TRY_VOID(make_with_mode(root, name, 0777));
   for (const TaskSpec& task : tasks) {
-    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name, 0777));
-    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/local", 0777));
-    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/private", 0700));
-    STEPPE_TRY_VOID(make_with_mode(*out.root_, task.name + "/tmp", 01777));
+    STEPPE_TRY_VOID(make_with_mode(root, task.name, 0777));
+    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/local", 0777));
+    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/private", 0700));
+    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/tmp", 01777));
     std::string secrets = task.name + "/secrets";
     // A directory on another device than its parent is mounted already.
-    STEPPE_TRY_VOID(out.root_->make_directories(secrets, 0777));
-    STEPPE_TRY(kernel::FileInfo parent, out.root_->stat(task.name));
-    STEPPE_TRY(kernel::FileInfo own, out.root_->stat(secrets));
+    STEPPE_TRY_VOID(root.make_directories(secrets, 0777));
+    STEPPE_TRY(kernel::FileInfo parent, root.stat(task.name));
+    STEPPE_TRY(kernel::FileInfo own, root.stat(secrets));
     if (own.device != parent.device) continue;
     Bytes size = task.secrets.count == 0 ? kDefaultSecrets : task.secrets;
-    Result<> mounted = kernel::mount_tmpfs(*out.root_, secrets, size, 0777);
+    Result<> mounted = kernel::mount_tmpfs(root, secrets, size, 0777);
     if (mounted.ok()) continue;
     out.warnings_.push_back("secrets of task " + task.name + " are on disk: " + mounted.error().message());
-    STEPPE_TRY_VOID(kernel::change_mode(*out.root_, secrets, 0777));
+    STEPPE_TRY_VOID(kernel::change_mode(root, secrets, 0777));
   }
   return out;
 }
 
 Result<AllocDir> AllocDir::open(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id) {
   STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
-  // One stays open for each alloc: as O_PATH it costs next to nothing when a child's exec closes it.
-  STEPPE_TRY(kernel::Fd fd, allocs.open_directory(alloc_id));
+  STEPPE_TRY(kernel::Fd exists, allocs.open_directory(alloc_id));
   std::string path = allocs_path + "/" + alloc_id;
+  return AllocDir(allocs, std::move(alloc_id), std::move(path));
+}
+
+kernel::Beneath AllocDir::root() const {
+  auto fd = allocs_->open_directory(id_);
   // Links inside are followed, beneath only: tasks make them for themselves ("current -> v2").
-  return AllocDir(std::make_unique<kernel::Beneath>(std::move(fd), "alloc " + alloc_id, kernel::Beneath::Links::kFollow),
-                  std::move(path));
+  return kernel::Beneath(fd.ok() ? *std::move(fd) : kernel::Fd(), "alloc " + id_, kernel::Beneath::Links::kFollow);
 }
 
 Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_id) {
@@ -87,7 +91,7 @@ Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_
 }
 
 Result<Bytes> AllocDir::usage() const {
-  STEPPE_TRY(kernel::TreeUsage usage, kernel::tree_usage(*root_, ".", kUsageEntryLimit));
+  STEPPE_TRY(kernel::TreeUsage usage, kernel::tree_usage(root(), ".", kUsageEntryLimit));
   return usage.bytes;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +23,8 @@ class AllocDir {
     Bytes secrets;  // size of its tmpfs; 0: the default of 1 MiB
   };
 
-  // `allocs` is the node's alloc directory and `allocs_path` its name on the host. May be repeated: what exists stays.
+  // `allocs` is the node's alloc directory, which outlives this, and `allocs_path` its name on the host. May be repeated:
+  // what exists stays.
   // kInvalid for a task name that cannot be a directory of its own.
   static Result<AllocDir> build(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id,
                                 const std::vector<TaskSpec>& tasks);
@@ -33,7 +33,9 @@ class AllocDir {
   // Unmounts what was mounted for `tasks` and removes the tree. Fine when it is gone.
   static Result<> remove(const kernel::Beneath& allocs, std::string_view alloc_id);
 
-  const kernel::Beneath& root() const { return *root_; }
+  // Opened for the asking: a descriptor kept for each of thousands of allocs would be closed anew by each child's exec.
+  // When the directory is gone meanwhile, whatever is done beneath fails.
+  kernel::Beneath root() const;
   std::string path() const { return path_; }                                     // of ALLOC_ID, on the host
   std::string task_path(std::string_view task) const { return path_ + "/" + std::string(task); }
   std::string shared_path() const { return path_ + "/alloc"; }
@@ -43,10 +45,10 @@ class AllocDir {
   Result<Bytes> usage() const;
 
  private:
-  AllocDir(std::unique_ptr<kernel::Beneath> root, std::string path) : root_(std::move(root)), path_(std::move(path)) {}
+  AllocDir(const kernel::Beneath& allocs, std::string id, std::string path) : allocs_(&allocs), id_(std::move(id)), path_(std::move(path)) {}
 
-  std::unique_ptr<kernel::Beneath> root_;
-  std::string path_;
+  const kernel::Beneath* allocs_;
+  std::string id_, path_;
   std::vector<std::string> warnings_;
 };
 

@@ -157,7 +157,7 @@ io::Task<TaskRunner::HookResult> TaskRunner::write_dispatch_payload() {
   file = environment().replace(file);
   std::string content = owner_.alloc().job().payload();
   std::string local = name_ + "/local";
-  const kernel::Beneath& root = owner_.directory().root();
+  const kernel::Beneath root = owner_.directory().root();
   auto work = [&root, local, file, content]() -> Result<> {
     STEPPE_TRY(kernel::Beneath tree, root.sub(local));
     if (size_t slash = file.rfind('/'); slash != file.npos && slash > 0) STEPPE_TRY_VOID(tree.make_directories(file.substr(0, slash), 0755));
@@ -214,7 +214,7 @@ io::Task<TaskRunner::HookResult> TaskRunner::render_templates() {
     uint32_t mode = 0644;
     if (!entry.perms().empty()) mode = static_cast<uint32_t>(std::strtoul(entry.perms().c_str(), nullptr, 8)) & 0777;
     bool as_env = entry.envvars();
-    const kernel::Beneath& root = owner_.directory().root();
+    const kernel::Beneath root = owner_.directory().root();
     auto work = [&root, &env, source, target, inline_text, syntax, mode, as_env]() -> Result<EnvMap> {
       std::string text = inline_text;
       if (!source.path.empty()) {
@@ -296,12 +296,13 @@ Result<drivers::TaskConfig> TaskRunner::driver_config() const {
     }
     out.logs.disabled = logs.disabled();
   }
-  STEPPE_TRY(out.task_dir, dir.root().open_directory(name_));
-  STEPPE_TRY(out.alloc_dir, dir.root().open_directory("alloc"));
-  STEPPE_TRY(out.log_dir, dir.root().open("alloc/logs", O_RDONLY | O_DIRECTORY));
-  STEPPE_TRY(out.local_dir, dir.root().open_directory(name_ + "/local"));
-  STEPPE_TRY(out.secrets_dir, dir.root().open_directory(name_ + "/secrets"));
-  STEPPE_TRY(out.tmp_dir, dir.root().open_directory(name_ + "/tmp"));
+  const kernel::Beneath root = dir.root();
+  STEPPE_TRY(out.task_dir, root.open_directory(name_));
+  STEPPE_TRY(out.alloc_dir, root.open_directory("alloc"));
+  STEPPE_TRY(out.log_dir, root.open("alloc/logs", O_RDONLY | O_DIRECTORY));
+  STEPPE_TRY(out.local_dir, root.open_directory(name_ + "/local"));
+  STEPPE_TRY(out.secrets_dir, root.open_directory(name_ + "/secrets"));
+  STEPPE_TRY(out.tmp_dir, root.open_directory(name_ + "/tmp"));
   out.task_dir_path = dir.task_path(name_);
   out.alloc_dir_path = dir.shared_path();
   const schema::TaskGroup* group = nullptr;
