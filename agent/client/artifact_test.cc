@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <lzma.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -311,7 +313,68 @@ TEST(Links, StayInside) {
   EXPECT_FALSE(link_stays_inside("a", ""));
 }
 
-// ---- Over HTTP, in the real process ----
+// ---- Over HTTP and HTTPS, in the real process ----
+
+// A server's context with a certificate that nobody vouches for.
+std::shared_ptr<SSL_CTX> self_signed() {
+  std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  std::shared_ptr<EVP_PKEY> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  std::shared_ptr<X509> certificate(X509_new(), X509_free);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
+  X509_set_pubkey(certificate.get(), key.get());
+  X509_NAME* name = X509_get_subject_name(certificate.get());
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("127.0.0.1"), -1, -1, 0);
+  X509_set_issuer_name(certificate.get(), name);
+  EXPECT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
+  EXPECT_EQ(SSL_CTX_use_certificate(context.get(), certificate.get()), 1);
+  EXPECT_EQ(SSL_CTX_use_PrivateKey(context.get(), key.get()), 1);
+  return context;
+}
+
+// The server's end of one TLS connection, over memory.
+class TlsEnd {
+ public:
+  TlsEnd(SSL_CTX* context, io::Stream& stream) : ssl_(SSL_new(context)), stream_(stream) {
+    SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_accept_state(ssl_);
+  }
+  TlsEnd(const TlsEnd&) = delete;
+  ~TlsEnd() { SSL_free(ssl_); }
+
+  // 0 once the client has gone, or does not like what it sees.
+  io::Task<size_t> read(std::byte* into, int size, std::stop_token stop) {
+    for (;;) {
+      int n = SSL_read(ssl_, into, size);
+      int why = SSL_get_error(ssl_, n);
+      if (!co_await flush(stop)) co_return 0;
+      if (n > 0) co_return static_cast<size_t>(n);
+      if (why != SSL_ERROR_WANT_READ) co_return 0;
+      std::byte buffer[4096];
+      auto got = co_await stream_.read(buffer, {.stop = stop});
+      if (!got.ok() || *got == 0) co_return 0;
+      BIO_write(SSL_get_rbio(ssl_), buffer, static_cast<int>(*got));
+    }
+  }
+  io::Task<void> write(std::string text, std::stop_token stop) {
+    SSL_write(ssl_, text.data(), static_cast<int>(text.size()));
+    SSL_shutdown(ssl_);
+    (void)co_await flush(stop);
+  }
+
+ private:
+  io::Task<bool> flush(std::stop_token stop) {
+    std::byte buffer[4096];
+    for (int n; (n = BIO_read(SSL_get_wbio(ssl_), buffer, sizeof buffer)) > 0;) {
+      Result<> sent = co_await stream_.write({buffer, static_cast<size_t>(n)}, {.stop = stop});
+      if (!sent.ok()) co_return false;
+    }
+    co_return true;
+  }
+  SSL* ssl_;
+  io::Stream& stream_;
+};
 
 class ServedTest : public ArtifactTest {
  protected:
@@ -328,7 +391,8 @@ class ServedTest : public ArtifactTest {
   // Answers each connection with what `answers` holds for its path.
   std::map<std::string, std::string> answers_;
   std::vector<std::string> requests_;
-  std::string url(const std::string& path) { return "http://127.0.0.1:" + std::to_string(listener_->local().port) + path; }
+  std::shared_ptr<SSL_CTX> tls_;  // absent: plain HTTP
+  std::string url(const std::string& path) { return (tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(listener_->local().port) + path; }
 
   Result<> fetch(ArtifactFetcher::Request request) {
     Result<> out;
@@ -342,17 +406,27 @@ class ServedTest : public ArtifactTest {
     while (true) {
       auto stream = co_await self.listener_->accept({.stop = stop});
       if (!stream.ok()) co_return;
+      std::optional<TlsEnd> tls;
+      if (self.tls_) tls.emplace(self.tls_.get(), **stream);
       std::string head;
       std::byte buffer[4096];
       while (head.find("\r\n\r\n") == head.npos) {
-        auto n = co_await (*stream)->read(buffer, {.stop = stop});
-        if (!n.ok() || *n == 0) break;
-        head += as_text({buffer, *n});
+        size_t size = 0;
+        if (tls) {
+          size = co_await tls->read(buffer, sizeof buffer, stop);
+        } else {
+          auto n = co_await (*stream)->read(buffer, {.stop = stop});
+          size = n.ok() ? *n : 0;
+        }
+        if (size == 0) break;
+        head += as_text({buffer, size});
       }
+      if (tls && head.empty()) continue;  // it hung up during the handshake
       self.requests_.push_back(head);
       std::string path = head.substr(4, head.find(' ', 4) - 4);
       std::string answer = self.answers_.contains(path) ? self.answers_[path] : "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-      (void)co_await (*stream)->write(as_bytes(answer), {.stop = stop});
+      if (tls) co_await tls->write(answer, stop);
+      else (void)co_await (*stream)->write(as_bytes(answer), {.stop = stop});
     }
   }
   static io::Task<void> both(ServedTest& self, ArtifactFetcher::Request request, Result<>& out) {
@@ -419,6 +493,20 @@ TEST_F(ServedTest, BadAnswersAreNamedAndLeaveNothing) {
     EXPECT_NE(done.error().message().find(c.says), std::string::npos) << done.error().message();
     EXPECT_EQ(count_all(), 0u) << c.path;
   }
+}
+
+TEST_F(ServedTest, ACertificateIsCheckedUnlessTheJobSaysOtherwise) {
+  tls_ = self_signed();
+  std::string archive = xz(make_tar({{"bin/app", '0', "program", "", 0755}}));
+  answers_["/app.txz"] = answer_of(archive);
+  Result<> refused = fetch({url("/app.txz"), "local", "any", {}, {}, false, {}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message().find("certificate"), std::string::npos) << refused.error().message();
+  EXPECT_EQ(requests_.size(), 0u) << "nothing is asked of a server that is not who it should be";
+  EXPECT_EQ(count_all(), 0u);
+  Result<> done = fetch({url("/app.txz"), "local", "any", {{"checksum", "sha256:" + sha256(archive)}}, {}, true, {}});
+  ASSERT_TRUE(done.ok()) << done.error().message();
+  EXPECT_EQ(content("local/bin/app"), "program");
 }
 
 TEST_F(ServedTest, FilesThatOnlyRootMayReadAreNotFetched) {
