@@ -62,7 +62,11 @@ Failure file_failure(const Error& error, const std::string& path) {
   return error;
 }
 
-Origin origin_of(const std::string& text) { return text == "end" ? Origin::kEnd : Origin::kStart; }
+Outcome<Origin> origin_of(const std::string& text) {
+  if (text.empty() || text == "start") return Origin::kStart;
+  if (text == "end") return Origin::kEnd;
+  return bad_request("origin must be start or end");
+}
 
 // A stream that the reader left is over, not failed.
 Outcome<> finish(Result<> done, const std::string& path) {
@@ -281,7 +285,7 @@ io::Task<Outcome<>> ClientApi::read(const schema::FsReadRequest& request, const 
   if (!root.ok()) co_return root.error();
   StreamRequest range;
   range.offset = static_cast<uint64_t>(request.offset());
-  range.origin = origin_of(request.origin());
+  STEPPE_CO_TRY(range.origin, origin_of(request.origin()));
   if (request.limit() > 0) range.limit = static_cast<uint64_t>(request.limit());
   StreamSink sink(stream, StreamSink::Form::kBytes, call.deadline());
   Result<> done = co_await stream_file(loop_, *root, path, range, {}, sink, call.deadline());
@@ -298,7 +302,7 @@ io::Task<Outcome<>> ClientApi::stream(const schema::FsReadRequest& request, cons
   if (!root.ok()) co_return root.error();
   StreamRequest range;
   range.offset = static_cast<uint64_t>(request.offset());
-  range.origin = origin_of(request.origin());
+  STEPPE_CO_TRY(range.origin, origin_of(request.origin()));
   range.follow = request.follow() ? Follow::kYes : Follow::kNo;
   auto form = request.plain_text() ? StreamSink::Form::kBytes : StreamSink::Form::kFrames;
   StreamSink sink(stream, form, call.deadline());
@@ -327,7 +331,7 @@ io::Task<Outcome<>> ClientApi::logs(const schema::FsLogsRequest& request, const 
   if (!root.ok()) co_return root.error();
   StreamRequest range;
   range.offset = static_cast<uint64_t>(request.offset());
-  range.origin = origin_of(request.origin());
+  STEPPE_CO_TRY(range.origin, origin_of(request.origin()));
   range.follow = request.follow() ? Follow::kYes : Follow::kNo;
   auto form = request.plain_text() ? StreamSink::Form::kBytes : StreamSink::Form::kFrames;
   StreamSink sink(stream, form, call.deadline());

@@ -186,9 +186,8 @@ void TaskEnv::add_ports(const EnvSources& s) {
 std::vector<std::string> TaskEnv::list() const {
   std::vector<std::string> out;
   for (const auto& [key, value] : variables_) {
-    // A NUL would end the string for the kernel and hide the rest of it.
-    if (key.find('\0') != key.npos || value.find('\0') != value.npos || key.empty()) continue;
-    out.push_back(key + "=" + value);
+    // What holds a NUL stays in: the driver refuses it by name, where the kernel would take a part for the whole.
+    if (!key.empty()) out.push_back(key + "=" + value);
   }
   return out;
 }

@@ -55,6 +55,16 @@ TEST(RequestParser, LimitsAndNonsense) {
     RequestParser parser({});
     EXPECT_FALSE(parser.feed(bad).ok()) << bad;
   }
+  struct Hosts {
+    const char* head;
+    bool fine;
+  };
+  for (const auto& [head, fine] : {Hosts{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true}, Hosts{"GET / HTTP/1.0\r\n\r\n", true}, Hosts{"GET / HTTP/1.1\r\n\r\n", false},
+                                   Hosts{"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", false}}) {
+    RequestParser parser({});
+    ASSERT_TRUE(parser.feed(head).ok()) << head;
+    EXPECT_EQ(parser.take().ok(), fine) << head;
+  }
 }
 
 TEST(Host, RebindingAndForeignPagesAreRefused) {
@@ -195,6 +205,28 @@ TEST_F(HttpTest, KeepsConnectionsPipelinesAndRefuses) {
     }
   };
   run([](HttpTest& test, io::Address at) { return Body::run(test, at); }, {.limits = {.body = Bytes::kib(64)}});
+}
+
+TEST_F(HttpTest, BodiesShareABound) {
+  struct Body {
+    static io::Task<void> run(HttpTest& test, io::Address at) {
+      const std::string head = "PUT /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ";
+      // Each for itself is small enough; the one that stays unfinished takes its part of what all may hold.
+      auto slow = (co_await test.network_->connect(at, {})).value();
+      EXPECT_TRUE((co_await slow->write(as_bytes(head + "50000\r\n\r\n" + std::string(30000, 'x')), {})).ok());
+      std::string answer;
+      for (int i = 0; i < 100 && !answer.starts_with("HTTP/1.1 429 "); ++i) answer = co_await test.raw(at, head + "40000\r\n\r\n" + std::string(40000, 'x'));
+      EXPECT_TRUE(answer.starts_with("HTTP/1.1 429 ")) << answer.substr(0, 100);
+      EXPECT_TRUE((co_await slow->write(as_bytes(std::string(20000, 'x')), {})).ok());
+      char byte = 0;
+      EXPECT_TRUE((co_await slow->read(std::as_writable_bytes(std::span(&byte, 1)), {})).ok());
+      slow.reset();
+      // What was answered is let go of.
+      for (int i = 0; i < 100 && !answer.starts_with("HTTP/1.1 200 "); ++i) answer = co_await test.raw(at, head + "40000\r\n\r\n" + std::string(40000, 'x'));
+      EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer.substr(0, 100);
+    }
+  };
+  run([](HttpTest& test, io::Address at) { return Body::run(test, at); }, {.limits = {.body = Bytes::kib(64)}, .bodies = Bytes::kib(64)});
 }
 
 TEST_F(HttpTest, OneAddressGetsItsShareOfConnections) {

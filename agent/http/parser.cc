@@ -63,6 +63,11 @@ bool RequestParser::expects_continue() const {
 
 Result<Request> RequestParser::take() {
   auto message = impl_->parser.release();
+  // RFC 9112, 3.2: exactly one Host, or two readers of a request may take it for two sites'.
+  static constexpr unsigned kHttp11 = 11;
+  const size_t hosts = message.count(beast::field::host);
+  if (hosts > 1) return Error(Code::kInvalid, "malformed HTTP message: more than one Host header");
+  if (hosts == 0 && message.version() >= kHttp11) return Error(Code::kInvalid, "malformed HTTP message: no Host header");
   Request request;
   request.method = std::string(message.method_string());
   const std::string_view target(message.target());

@@ -25,7 +25,7 @@ class RequestParser {
   bool expects_continue() const;
   bool done() const;
   bool started() const;  // any byte of a message was seen
-  // Requires done(). kInvalid for a broken query. Leaves the parser used up.
+  // Requires done(). kInvalid for a broken query, and for no Host in HTTP/1.1 or several. Leaves the parser used up.
   Result<Request> take();
 
  private:

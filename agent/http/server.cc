@@ -12,6 +12,8 @@ namespace steppe::http {
 
 namespace {
 
+constexpr size_t kWebSocketKey = 24;  // base64 of 16 bytes, RFC 6455
+
 std::string http_date(WallTime time) {
   const std::chrono::sys_seconds at{std::chrono::seconds(time.unix_ns / 1'000'000'000)};
   return std::format("{:%a, %d %b %Y %T} GMT", at);
@@ -64,9 +66,11 @@ std::string gzip(std::string_view body) {
 class Server::Connection final : public ResponseWriter {
  public:
   Connection(Server& server, std::unique_ptr<io::Stream> stream) : server_(server), stream_(std::move(stream)) {}
+  ~Connection() override { let_go(); }
 
   io::Task<void> run() {
     while (!stop().stop_requested()) {
+      let_go();
       Result<Request> request = co_await read_request();
       if (!request.ok()) {
         co_await answer_broken(request.error());
@@ -124,7 +128,7 @@ class Server::Connection final : public ResponseWriter {
     const std::string* upgrade = find_header(request_.headers, "Upgrade");
     const std::string* key = find_header(request_.headers, "Sec-WebSocket-Key");
     const std::string* version = find_header(request_.headers, "Sec-WebSocket-Version");
-    if (request_.method != "GET" || !upgrade || lower(*upgrade).find("websocket") == std::string::npos || !key || !version || *version != "13") {
+    if (request_.method != "GET" || !upgrade || lower(*upgrade).find("websocket") == std::string::npos || !key || key->size() != kWebSocketKey || !version || *version != "13") {
       co_return Error(Code::kInvalid, "websocket: the client is not using the websocket protocol");
     }
     answered_ = true;
@@ -163,6 +167,8 @@ class Server::Connection final : public ResponseWriter {
       }
       if (!parser.started() && buffer_.empty()) until = deadline(server_.options_.header_deadline);
       buffer_.append(bytes, 0, count);
+      hold(count);
+      if (server_.held_ > server_.options_.bodies.count) co_return Error(Code::kUnavailable, "too many bytes of requests at once: try again later");
     }
     STEPPE_CO_TRY(Request request, parser.take());
     request.remote = stream_->peer().text();
@@ -170,11 +176,19 @@ class Server::Connection final : public ResponseWriter {
     co_return request;
   }
 
+  // What this connection's request takes of the memory that all of them share.
+  void hold(size_t count) {
+    held_ += count;
+    server_.held_ += count;
+  }
+  void let_go() { server_.held_ -= std::exchange(held_, 0); }
+
   // What arrived is not a request that we serve: say so if anybody may still listen.
   io::Task<void> answer_broken(const Error& error) {
     int status = 0;
     if (error.code() == Code::kExhausted) status = error.message().find("header") != std::string::npos ? 431 : 413;
     if (error.code() == Code::kInvalid) status = 400;
+    if (error.code() == Code::kUnavailable) status = 429;
     if (status == 0) co_return;
     keep_alive_ = false;
     answered_ = false;
@@ -218,6 +232,7 @@ class Server::Connection final : public ResponseWriter {
   Server& server_;
   std::unique_ptr<io::Stream> stream_;
   std::string buffer_;  // bytes behind the current request
+  uint64_t held_ = 0;
   Request request_;
   bool keep_alive_ = true;
   bool answered_ = false;

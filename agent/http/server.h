@@ -37,6 +37,7 @@ using Handler = std::function<io::Task<void>(Request& request, ResponseWriter& w
 struct ServerOptions {
   MessageLimits limits;
   size_t connections = 4096;           // beyond: the oldest listener backlog waits
+  Bytes bodies = Bytes::mib(64);       // of all requests that are being read or answered; beyond: 429
   size_t connections_per_address = 100;  // beyond: raw 429; 0 is no limit; Unix sockets have none
   Duration idle = std::chrono::minutes(2);          // between requests
   Duration header_deadline = std::chrono::seconds(10);
@@ -78,6 +79,7 @@ class Server {
   io::Scope scope_;
   io::Event slot_free_;
   size_t connections_ = 0;
+  uint64_t held_ = 0;  // bytes of requests that are not answered yet
   std::map<std::string, size_t> per_address_;
 };
 

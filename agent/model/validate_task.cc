@@ -342,9 +342,13 @@ void validate_task(const schema::Job& job, const schema::TaskGroup& group, const
   out->require(!task.name().empty(), "Missing task name");
   out->require(task.name().find_first_of("/\\") == std::string::npos, "Task name cannot include slashes");
   out->require(task.name().find('\0') == std::string::npos, "Task name cannot include null bytes");
-  // The directories beside the tasks' own in an alloc directory.
-  out->require(task.name() != "." && task.name() != ".." && task.name() != "alloc",
-               "Task name cannot be \"alloc\", \".\" or \"..\": the alloc directory has a use for it");
+  // A task has a directory of its name beside others, and files that begin with it.
+  static constexpr size_t kLongestName = 128;
+  out->require(task.name() != "alloc" && !task.name().starts_with('.'),
+               "Task name cannot be \"alloc\" or begin with a dot: the alloc directory has a use for such names");
+  out->require(task.name().size() <= kLongestName, "Task name cannot be longer than 128 bytes");
+  out->require(std::ranges::none_of(task.name(), [](char c) { return c != 0 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f); }),
+               "Task name cannot include control characters");
   out->require(!task.driver().empty(), "Missing task driver");
   out->require(task.kill_timeout() >= 0, "KillTimeout must be a positive value");
   out->require(task.shutdown_delay() >= 0, "ShutdownDelay must be a positive value");
