@@ -71,9 +71,9 @@ class ServerRole::Machine final : public raft::StateMachine {
 class ServerRole::Proposals final : public server::Proposer {
  public:
   explicit Proposals(raft::Node& node) : node_(node) {}
-  io::Task<Result<uint64_t>> propose(std::string entry) override {
+  io::Task<Result<uint64_t>> propose(std::string entry, Patience patience) override {
     io::Deadline forever;
-    return node_.propose(std::move(entry), std::move(forever));
+    return node_.propose(std::move(entry), std::move(forever), patience == Patience::kRefuse ? raft::Node::OnFullDisk::kRefuse : raft::Node::OnFullDisk::kWait);
   }
 
  private:

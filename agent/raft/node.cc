@@ -33,6 +33,7 @@ struct Node::Pending {
   explicit Pending(io::Loop& loop) : waiter(loop) {}
   io::Waiter waiter;
   Term term = 0;
+  OnFullDisk full = OnFullDisk::kWait;
   Index index = 0;  // of a read: what the machine must have applied; 0 = not confirmed yet
 };
 
@@ -186,11 +187,27 @@ io::Task<Result<>> Node::write_log(LogBatch batch) {
     const Result<> written = co_await log_->write(batch);
     if (written.ok()) break;
     if (written.error().code() != Code::kExhausted) co_return Error(written.error());
-    parts_.logger.error("no space for the raft log: writes wait until there is", {{"error", written.error()}});
+    starve(written.error());
     STEPPE_CO_TRY_VOID(co_await io::sleep_for(parts_.loop, kSpaceRetry, scope_.token()));
   }
+  if (starved_) parts_.logger.info("there is space for the raft log again");
+  starved_.reset();
   unwritten_hard_.reset();
   co_return {};
+}
+
+// Those who asked for it hear at once that their write waits for space; it may still be committed.
+void Node::starve(const Error& error) {
+  if (!starved_) parts_.logger.error("no space for the raft log: writes wait until there is", {{"error", error}});
+  starved_ = Error(Code::kExhausted, std::format("no space for the raft log, free some on the disk of the data directory: {}", error.message()));
+  for (auto at = pending_.begin(); at != pending_.end();) {
+    if (at->second->full == OnFullDisk::kWait) {
+      ++at;
+      continue;
+    }
+    at->second->waiter.complete(*starved_);
+    at = pending_.erase(at);
+  }
 }
 
 Result<> Node::apply(std::vector<Entry> committed) {
@@ -248,8 +265,9 @@ Result<> Node::check_running() const {
   return {};
 }
 
-io::Task<Result<Index>> Node::propose(std::string data, io::Deadline deadline) {
+io::Task<Result<Index>> Node::propose(std::string data, io::Deadline deadline, OnFullDisk full) {
   STEPPE_CO_TRY_VOID(check_running());
+  if (starved_ && full == OnFullDisk::kRefuse) co_return Error(*starved_);
   if (data.empty()) co_return Error(Code::kInvalid, "an empty log entry");
   if (data.size() > settings_.max_entry.count) {
     co_return Error(Code::kInvalid, std::format("a log entry of {} bytes: at most {} are allowed", data.size(), settings_.max_entry.count));
@@ -257,19 +275,20 @@ io::Task<Result<Index>> Node::propose(std::string data, io::Deadline deadline) {
   if (pending_.size() >= settings_.max_pending) {
     co_return Error(Code::kExhausted, std::format("{} writes wait for the log already: try again later", pending_.size()));
   }
-  co_return co_await wait_for(engine_->propose(as_bytes(data)), std::move(deadline));
+  co_return co_await wait_for(engine_->propose(as_bytes(data)), std::move(deadline), full);
 }
 
 io::Task<Result<Index>> Node::change_members(ConfChange change, io::Deadline deadline) {
   STEPPE_CO_TRY_VOID(check_running());
-  co_return co_await wait_for(engine_->propose_conf_change(change), std::move(deadline));
+  co_return co_await wait_for(engine_->propose_conf_change(change), std::move(deadline), OnFullDisk::kWait);
 }
 
-io::Task<Result<Index>> Node::wait_for(Result<Index> index, io::Deadline deadline) {
+io::Task<Result<Index>> Node::wait_for(Result<Index> index, io::Deadline deadline, OnFullDisk full) {
   if (!index.ok()) co_return std::move(index).error();
   note_state();  // ends what waited in an earlier term at the same indexes
   Pending pending(parts_.loop);
   pending.term = leadership_.term;
+  pending.full = full;
   const bool added = pending_.emplace(*index, &pending).second;
   STEPPE_ASSERT(added);
   kick();
@@ -335,8 +354,9 @@ void Node::peer_unreachable(PeerId peer) {
 
 io::Task<void> Node::prepare_segment() {
   const Result<> prepared = co_await log_->prepare();
-  // Not needed yet: the write that needs it says so in its turn.
-  if (!prepared.ok()) parts_.logger.warn("no log segment prepared", {{"error", prepared.error()}});
+  // Not needed yet: the write that needs it says so in its turn. Tried again with every batch, told once.
+  if (!prepared.ok() && !unprepared_) parts_.logger.warn("no log segment prepared", {{"error", prepared.error()}});
+  unprepared_ = !prepared.ok();
   preparing_ = false;
 }
 

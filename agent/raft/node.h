@@ -106,7 +106,10 @@ class Node {
   // The index of the entry, when it is committed and was handed to the machine. Not empty. Errors:
   // kUnavailable: not the leader (leadership().leader may know who is), or leadership was lost and
   // whether the entry commits is unknown; kExhausted: too much is waiting; kTimeout: unknown, too.
-  io::Task<Result<Index>> propose(std::string data, io::Deadline deadline = {});
+  // With OnFullDisk::kRefuse it is kExhausted as long as the log has no space to grow; a write that met
+  // the full disk may still be committed later.
+  enum class OnFullDisk : uint8_t { kWait, kRefuse };
+  io::Task<Result<Index>> propose(std::string data, io::Deadline deadline = {}, OnFullDisk full = OnFullDisk::kWait);
   // The same for a change of the members; applied one at a time.
   io::Task<Result<Index>> change_members(ConfChange change, io::Deadline deadline = {});
   // Returns when the machine has applied everything that was committed when this was called: what is read
@@ -145,7 +148,8 @@ class Node {
   io::Task<void> receive_chunks();
   io::Task<Result<>> take_chunk(PeerId from, ChunkFrame frame);
   void receive_message(std::string_view bytes);
-  io::Task<Result<Index>> wait_for(Result<Index> index, io::Deadline deadline);
+  io::Task<Result<Index>> wait_for(Result<Index> index, io::Deadline deadline, OnFullDisk full);
+  void starve(const Error& error);
   io::Task<Result<>> save_snapshot(SnapshotPoint point);
   io::Task<void> snapshot_in_background();
   io::Task<void> prepare_segment();
@@ -164,6 +168,7 @@ class Node {
   io::Scope scope_;
   io::Event work_;
   std::optional<Error> failed_;
+  std::optional<Error> starved_;  // why the log cannot grow now
   Leadership leadership_;
   std::optional<std::pair<Term, Role>> drawn_;  // for which the election timeout was drawn
   std::optional<HardState> unwritten_hard_;  // a commit index that needs no sync of its own
@@ -174,6 +179,7 @@ class Node {
   bool snapshotting_ = false;
   bool restoring_ = false;
   bool preparing_ = false;
+  bool unprepared_ = false;  // the last try failed
   bool mark_due_ = false;
   std::map<Index, Pending*> pending_;
   std::map<uint64_t, Pending*> reads_;

@@ -154,10 +154,32 @@ TEST(Node, AFullDiskDelaysWritesUntilThereIsSpace) {
   uint64_t id = 0;
   while (solo.run(solo.node->propose(Solo::write_of(++id, 20'000), io::Deadline::in(solo.loop, std::chrono::seconds(3)))).ok()) ASSERT_LT(id, 50u);
   EXPECT_FALSE(solo.node->failed());
+  const auto refused = solo.run(solo.node->propose(Solo::write_of(id + 1), {}, Node::OnFullDisk::kRefuse));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kExhausted);
+  EXPECT_NE(refused.error().message().find("no space for the raft log"), std::string::npos) << refused.error().message();
   solo.disk.faults.capacity = UINT64_MAX;
   const auto after = solo.run(solo.node->propose(Solo::write_of(++id)));
   EXPECT_TRUE(after.ok());
   EXPECT_EQ(solo.machine->seen().size(), id);
+  solo.stop();
+}
+
+TEST(Node, WhoMeetsTheFullDiskHearsOfItAtOnce) {
+  Solo solo;
+  ASSERT_TRUE(solo.start().ok());
+  ASSERT_TRUE(solo.loop.run_until([&] { return solo.node->leadership().established; }, std::chrono::seconds(5)));
+  solo.loop.run_for(std::chrono::seconds(1));
+  solo.disk.faults.capacity = 1;
+  uint64_t id = 0;
+  Result<Index> last = Index{0};
+  while (last.ok() && id < 50) last = solo.run(solo.node->propose(Solo::write_of(++id, 20'000), io::Deadline::in(solo.loop, std::chrono::hours(1)), Node::OnFullDisk::kRefuse));
+  ASSERT_FALSE(last.ok());
+  EXPECT_EQ(last.error().code(), Code::kExhausted);
+  solo.disk.faults.capacity = UINT64_MAX;
+  solo.loop.run_for(std::chrono::seconds(5));
+  EXPECT_TRUE(solo.run(solo.node->propose(Solo::write_of(++id), {}, Node::OnFullDisk::kRefuse)).ok());
+  EXPECT_EQ(solo.machine->seen().size(), id) << "what met the full disk was committed when there was space";
   solo.stop();
 }
 

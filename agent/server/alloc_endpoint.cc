@@ -71,15 +71,10 @@ io::Task<Outcome<>> ObjectEndpoint::get_alloc(const schema::AllocSpecificRequest
     STEPPE_TRY(const Uuid id, parse_id("alloc", request.alloc_id()));
     keys = {WatchKey::row(Table::kAllocs, id)};
     reply.clear_alloc();
-    const auto alloc = snapshot.alloc(AllocId(id));
-    if (!alloc) {
-      call.absent();
-      return snapshot.table_index(Table::kAllocs);
-    }
-    STEPPE_TRY_VOID(call.authorise(alloc->ns()));
-    *reply.mutable_alloc() = alloc->decode(state::WithJob::kYes);
-    show_alloc(reply.mutable_alloc());
-    return alloc->modify_index();
+    return look_at_row(snapshot, call, Table::kAllocs, snapshot.alloc(AllocId(id)), [&](const state::AllocView& alloc) {
+      *reply.mutable_alloc() = alloc.decode(state::WithJob::kYes);
+      show_alloc(reply.mutable_alloc());
+    });
   };
   co_return co_await answer(core_, request.query(), call, reply.mutable_meta(), look);
 }
@@ -127,7 +122,7 @@ io::Task<Outcome<>> ObjectEndpoint::stop_alloc(const schema::AllocStopRequest& r
   }
   reply.set_eval_id(command.evals(0).id());
   command.set_unix_ns(core_.loop.wall().unix_ns);
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_ALLOC_DESIRED_TRANSITION, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_ALLOC_DESIRED_TRANSITION, command));
   reply.mutable_meta()->set_index(done.index);
   co_return Outcome<>();
 }

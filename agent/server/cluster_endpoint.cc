@@ -83,7 +83,7 @@ io::Task<Outcome<>> ClusterEndpoint::set_scheduler(const schema::SchedulerSetCon
   }
   command.set_cas(request.cas());
   command.set_cas_index(request.config().modify_index());
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_SCHEDULER_CONFIG, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_SCHEDULER_CONFIG, command));
   reply.set_updated(done.updated);
   reply.mutable_meta()->set_index(done.index);
   co_return Outcome<>();
@@ -91,7 +91,7 @@ io::Task<Outcome<>> ClusterEndpoint::set_scheduler(const schema::SchedulerSetCon
 
 io::Task<Outcome<>> ClusterEndpoint::reconcile_summaries(const schema::SystemRequest&, const Call&, schema::GenericReply& reply) {
   schema::LogReconcileSummaries command;
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_RECONCILE_SUMMARIES, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_RECONCILE_SUMMARIES, command));
   reply.mutable_meta()->set_index(done.index);
   co_return Outcome<>();
 }

@@ -14,7 +14,7 @@ using telemetry::Metric;
 Commands::Commands(io::Loop& loop, Rng& rng, state::Store& store, telemetry::Registry& metrics)
     : loop_(loop), store_(store), metrics_(metrics), progressed_(loop), next_proposal_(rng.next()) {}
 
-io::Task<endpoint::Outcome<state::Outcome>> Commands::propose(uint32_t log_type, const google::protobuf::Message& command) {
+io::Task<endpoint::Outcome<state::Outcome>> Commands::propose(uint32_t log_type, const google::protobuf::Message& command, Proposer::Patience patience) {
   if (proposer_ == nullptr) co_return endpoint::no_cluster_leader();
   std::string entry(kEntryHeader, '\0');
   const uint64_t id = next_proposal_++;
@@ -28,7 +28,7 @@ io::Task<endpoint::Outcome<state::Outcome>> Commands::propose(uint32_t log_type,
   const MonoTime began = loop_.now();
   Waiting waiting;
   waiting_.emplace(id, &waiting);
-  Result<uint64_t> index = co_await proposer_->propose(std::move(entry));
+  Result<uint64_t> index = co_await proposer_->propose(std::move(entry), patience);
   if (index.ok()) {
     while (!waiting.outcome && applied_index() < *index) {
       Result<> moved = co_await progressed_.wait(io::Deadline::in(loop_, std::chrono::seconds(30)));
@@ -39,6 +39,7 @@ io::Task<endpoint::Outcome<state::Outcome>> Commands::propose(uint32_t log_type,
   metrics_.sample(Metric::kRaftPropose, loop_.now() - began);
   if (!index.ok()) {
     if (index.error().code() == Code::kUnavailable) co_return endpoint::no_cluster_leader();
+    if (patience == Proposer::Patience::kRefuse && index.error().code() == Code::kExhausted) co_return endpoint::rpc_error(index.error().message());
     co_return Failure(std::move(index).error());
   }
   if (!waiting.outcome) co_return Failure(Error(Code::kTimeout, "the change was committed but not applied in time"));

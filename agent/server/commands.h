@@ -25,8 +25,10 @@ namespace steppe::server {
 class Proposer {
  public:
   virtual ~Proposer() = default;
+  // What to do while the log has no space: duties wait for it, callers are told (kExhausted; the entry may yet be committed).
+  enum class Patience : uint8_t { kWait, kRefuse };
   // Returns the index once `entry` is committed. kUnavailable: not the leader, or lost it; the entry may yet be committed.
-  virtual io::Task<Result<uint64_t>> propose(std::string entry) = 0;
+  virtual io::Task<Result<uint64_t>> propose(std::string entry, Patience patience) = 0;
 };
 
 // One log entry: format 1, little endian: u32 format, u32 log type, u64 proposal id, then the encoded command.
@@ -49,7 +51,12 @@ class Commands {
 
   // Proposes `command`, of LogType `log_type`, and waits until it is applied here. A command that the state refuses is a
   // Failure with its text. 500 "No cluster leader" when there is nobody to propose to.
-  io::Task<endpoint::Outcome<state::Outcome>> propose(uint32_t log_type, const google::protobuf::Message& command);
+  io::Task<endpoint::Outcome<state::Outcome>> propose(uint32_t log_type, const google::protobuf::Message& command,
+                                                      Proposer::Patience patience = Proposer::Patience::kWait);
+  // The same for a caller who waits for the answer: with a full disk it is a 500 that says so.
+  io::Task<endpoint::Outcome<state::Outcome>> request(uint32_t log_type, const google::protobuf::Message& command) {
+    return propose(log_type, command, Proposer::Patience::kRefuse);
+  }
 
   // Applies a committed entry. An Error means that this server must stop: see state::Store::apply.
   Result<> apply(uint64_t index, ByteView entry);

@@ -108,14 +108,8 @@ io::Task<Outcome<>> DeploymentEndpoint::get(const schema::DeploymentSpecificRequ
     STEPPE_TRY(const Uuid id, parse_id("deployment", request.deployment_id()));
     keys = {WatchKey::row(Table::kDeployments, id)};
     reply.clear_deployment();
-    const auto deployment = snapshot.deployment(DeploymentId(id));
-    if (!deployment) {
-      call.absent();
-      return snapshot.table_index(Table::kDeployments);
-    }
-    STEPPE_TRY_VOID(call.authorise(deployment->ns()));
-    *reply.mutable_deployment() = deployment->decode();
-    return deployment->modify_index();
+    return look_at_row(snapshot, call, Table::kDeployments, snapshot.deployment(DeploymentId(id)),
+                       [&](const state::DeploymentView& deployment) { *reply.mutable_deployment() = deployment.decode(); });
   };
   co_return co_await answer(core_, request.query(), call, reply.mutable_meta(), look);
 }
@@ -146,7 +140,7 @@ io::Task<Outcome<>> DeploymentEndpoint::promote(const schema::DeploymentPromoteR
   *command.mutable_groups() = request.groups();
   *command.mutable_eval() = at.eval;
   command.set_unix_ns(core_.loop.wall().unix_ns);
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_DEPLOYMENT_PROMOTE, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_DEPLOYMENT_PROMOTE, command));
   fill(done, at.eval.id(), reply);
   co_return Outcome<>();
 }
@@ -162,7 +156,7 @@ io::Task<Outcome<>> DeploymentEndpoint::pause(const schema::DeploymentPauseReque
   if (!request.pause()) *command.mutable_eval() = at.eval;
   command.set_unix_ns(core_.loop.wall().unix_ns);
   command.mutable_update()->set_updated_at(command.unix_ns());
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_DEPLOYMENT_STATUS, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_DEPLOYMENT_STATUS, command));
   fill(done, command.eval().id(), reply);
   co_return Outcome<>();
 }
@@ -190,7 +184,7 @@ io::Task<Outcome<>> DeploymentEndpoint::set_health(const schema::DeploymentAlloc
   *command.mutable_eval() = at.eval;
   command.set_unix_ns(core_.loop.wall().unix_ns);
   command.set_timestamp(command.unix_ns());
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_DEPLOYMENT_ALLOC_HEALTH, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_DEPLOYMENT_ALLOC_HEALTH, command));
   fill(done, at.eval.id(), reply);
   co_return Outcome<>();
 }

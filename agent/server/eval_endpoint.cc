@@ -40,15 +40,10 @@ io::Task<Outcome<>> ObjectEndpoint::get_eval(const schema::EvalSpecificRequest& 
     STEPPE_TRY(const Uuid id, parse_id("eval", request.eval_id()));
     keys = {WatchKey::row(Table::kEvals, id)};
     reply.clear_eval();
-    const auto eval = snapshot.eval(EvalId(id));
-    if (!eval) {
-      call.absent();
-      return snapshot.table_index(Table::kEvals);
-    }
-    STEPPE_TRY_VOID(call.authorise(eval->ns()));
-    *reply.mutable_eval() = eval->decode();
-    if (request.include_related()) add_related(snapshot, reply.mutable_eval());
-    return eval->modify_index();
+    return look_at_row(snapshot, call, Table::kEvals, snapshot.eval(EvalId(id)), [&](const state::EvalView& eval) {
+      *reply.mutable_eval() = eval.decode();
+      if (request.include_related()) add_related(snapshot, reply.mutable_eval());
+    });
   };
   co_return co_await answer(core_, request.query(), call, reply.mutable_meta(), look);
 }

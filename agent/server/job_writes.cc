@@ -118,7 +118,7 @@ io::Task<Outcome<>> JobEndpoint::register_prepared(schema::Job job, const schema
     }
     command.set_deployment_id(request.deployment_id());
     command.set_unix_ns(now);
-    STEPPE_CO_TRY(done, co_await core_.commands.propose(schema::LOG_JOB_REGISTER, command));
+    STEPPE_CO_TRY(done, co_await core_.commands.request(schema::LOG_JOB_REGISTER, command));
     reply.set_job_modify_index(done.job_modify_index);
   } else {
     reply.set_job_modify_index(unchanged_index);
@@ -127,7 +127,7 @@ io::Task<Outcome<>> JobEndpoint::register_prepared(schema::Job job, const schema
       schema::LogEvalUpsert upsert;
       *upsert.add_evals() = command.eval();
       upsert.set_unix_ns(now);
-      STEPPE_CO_TRY(done, co_await core_.commands.propose(schema::LOG_EVAL_UPSERT, upsert));
+      STEPPE_CO_TRY(done, co_await core_.commands.request(schema::LOG_EVAL_UPSERT, upsert));
     }
   }
   if (!reply.eval_id().empty()) reply.set_eval_create_index(done.index);
@@ -160,7 +160,7 @@ io::Task<Outcome<>> JobEndpoint::deregister(const schema::JobDeregisterRequest& 
   command.set_no_shutdown_delay(request.no_shutdown_delay());
   command.set_unix_ns(core_.loop.wall().unix_ns);
   command.set_submit_time(command.unix_ns());
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_JOB_DEREGISTER, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_JOB_DEREGISTER, command));
   reply.set_job_modify_index(done.job_modify_index != 0 ? done.job_modify_index : done.index);
   if (!reply.eval_id().empty()) reply.set_eval_create_index(done.index);
   reply.mutable_meta()->set_index(done.index);
@@ -191,7 +191,7 @@ io::Task<Outcome<>> JobEndpoint::evaluate(const schema::JobEvaluateRequest& requ
     }
   }
   command.set_unix_ns(core_.loop.wall().unix_ns);
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_ALLOC_DESIRED_TRANSITION, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_ALLOC_DESIRED_TRANSITION, command));
   reply.set_eval_create_index(done.index);
   reply.mutable_meta()->set_index(done.index);
   co_return Outcome<>();
@@ -234,7 +234,7 @@ io::Task<Outcome<>> JobEndpoint::stable(const schema::JobStabilityRequest& reque
   command.set_job_id(request.job_id());
   command.set_job_version(request.job_version());
   command.set_stable(request.stable());
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_JOB_STABILITY, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_JOB_STABILITY, command));
   reply.mutable_meta()->set_index(done.index);
   co_return Outcome<>();
 }

@@ -56,7 +56,7 @@ io::Task<Outcome<>> NodeEndpoint::make_pool(const std::string& pool) {
   if (pool == "default" || core_.store.snapshot().node_pool(pool)) co_return Outcome<>();
   schema::LogNodePoolUpsert command;
   command.add_pools()->set_name(pool);
-  STEPPE_CO_TRY_VOID(co_await core_.commands.propose(schema::LOG_NODE_POOL_UPSERT, command));
+  STEPPE_CO_TRY_VOID(co_await core_.commands.request(schema::LOG_NODE_POOL_UPSERT, command));
   co_return Outcome<>();
 }
 
@@ -88,7 +88,7 @@ io::Task<Outcome<>> NodeEndpoint::register_node(const schema::NodeRegisterReques
   node.set_computed_class(model::computed_class(node));
   node.set_status_updated_at(core_.loop.wall().unix_ns / 1'000'000'000);
   command.set_unix_ns(core_.loop.wall().unix_ns);
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_NODE_REGISTER, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_NODE_REGISTER, command));
   co_return co_await answer_update(id, node_change_matters(before, status), done.index, reply);
 }
 
@@ -155,7 +155,7 @@ io::Task<Outcome<>> NodeEndpoint::update_status(const schema::NodeUpdateStatusRe
     command.set_status(std::string(state::text(after)));
     command.set_unix_ns(core_.loop.wall().unix_ns);
     command.set_updated_at(command.unix_ns() / 1'000'000'000);
-    STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_NODE_STATUS, command));
+    STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_NODE_STATUS, command));
     index = done.index;
   }
   if (after == NodeStatus::kDown) core_.heartbeats.forget(id);
@@ -192,12 +192,12 @@ io::Task<Outcome<>> NodeEndpoint::deregister(const schema::NodeDeregisterRequest
     }
   }
   command.set_unix_ns(core_.loop.wall().unix_ns);
-  STEPPE_CO_TRY(state::Outcome done, co_await core_.commands.propose(schema::LOG_NODE_DEREGISTER, command));
+  STEPPE_CO_TRY(state::Outcome done, co_await core_.commands.request(schema::LOG_NODE_DEREGISTER, command));
   reply.set_node_modify_index(done.index);
   if (!evals.evals().empty()) {
     evals.set_unix_ns(command.unix_ns());
     for (const schema::Evaluation& eval : evals.evals()) reply.add_eval_ids(eval.id());
-    STEPPE_CO_TRY(done, co_await core_.commands.propose(schema::LOG_EVAL_UPSERT, evals));
+    STEPPE_CO_TRY(done, co_await core_.commands.request(schema::LOG_EVAL_UPSERT, evals));
     reply.set_eval_create_index(done.index);
   }
   reply.mutable_meta()->set_index(done.index);
@@ -249,7 +249,7 @@ io::Task<Outcome<>> NodeEndpoint::drain(const schema::NodeUpdateDrainRequest& re
   *command.mutable_meta() = request.meta();
   command.set_unix_ns(now);
   command.set_updated_at(now / 1'000'000'000);
-  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_NODE_DRAIN, command));
+  STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_NODE_DRAIN, command));
   reply.set_node_modify_index(done.index);
   reply.mutable_meta()->set_index(done.index);
   if (eligible_again) {
@@ -281,7 +281,7 @@ io::Task<Outcome<>> NodeEndpoint::eligibility(const schema::NodeUpdateEligibilit
     *command.mutable_event() = cluster_event(core_, eligible ? "Node marked as eligible for scheduling" : "Node marked as ineligible for scheduling");
     command.set_unix_ns(core_.loop.wall().unix_ns);
     command.set_updated_at(command.unix_ns() / 1'000'000'000);
-    STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.propose(schema::LOG_NODE_ELIGIBILITY, command));
+    STEPPE_CO_TRY(const state::Outcome done, co_await core_.commands.request(schema::LOG_NODE_ELIGIBILITY, command));
     index = done.index;
     if (eligible) {
       STEPPE_CO_TRY(const StoredEvals evals, co_await store_node_evals(core_, NodeId(id), index));

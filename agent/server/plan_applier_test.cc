@@ -18,7 +18,7 @@ class ApplierTest : public ::testing::Test, public Proposer {
  protected:
   ApplierTest() { core_.commands.set_proposer(this); }
 
-  io::Task<Result<uint64_t>> propose(std::string entry) override {
+  io::Task<Result<uint64_t>> propose(std::string entry, Patience) override {
     ++in_flight_;
     most_in_flight_ = std::max(most_in_flight_, in_flight_);
     static_cast<void>(co_await io::sleep_for(loop_, 10ms, {}));

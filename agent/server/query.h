@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,19 @@ using Look = std::function<endpoint::Outcome<uint64_t>(const state::Snapshot& sn
 // request's wait (default and maximum 5 minutes, plus up to a sixteenth at random). `meta` is filled with the answer's index.
 // More waits than the state takes is 429.
 io::Task<endpoint::Outcome<>> answer(Core& core, const schema::QueryOptions& options, const endpoint::Call& call, schema::QueryMeta* meta, Look look);
+
+// What a Look does for one row, which is authorised by its own namespace: `show` gets it, its index is the answer's. No row
+// is the table's index, and an empty reply.
+template <class View, class Show>
+endpoint::Outcome<uint64_t> look_at_row(const state::Snapshot& snapshot, const endpoint::Call& call, state::Table table, const std::optional<View>& row, Show show) {
+  if (!row) {
+    call.absent();
+    return snapshot.table_index(table);
+  }
+  STEPPE_TRY_VOID(call.authorise(row->ns()));
+  show(*row);
+  return row->modify_index();
+}
 
 // A page of a list: the keys of its items are compared as text.
 class Page {

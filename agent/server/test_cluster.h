@@ -24,7 +24,7 @@ class InstantLog final : public Proposer {
  public:
   explicit InstantLog(io::Loop& loop) : loop_(loop) {}
   void attach(Server* server) { server_ = server; }
-  io::Task<Result<uint64_t>> propose(std::string entry) override {
+  io::Task<Result<uint64_t>> propose(std::string entry, Patience) override {
     static_cast<void>(co_await io::sleep_for(loop_, delay, {}));
     if (failing) co_return Error(Code::kUnavailable, "not the leader");
     const uint64_t index = ++index_;
