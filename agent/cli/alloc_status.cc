@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <format>
-#include <map>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/show.h"
@@ -13,11 +12,6 @@
 namespace steppe::cli {
 
 namespace {
-
-template <class Map>
-std::map<std::string, typename Map::mapped_type> sorted(const Map& map) {
-  return {map.begin(), map.end()};
-}
 
 void show_basics(Context& context, const schema::Allocation& alloc, bool verbose) {
   const int64_t now = context.now_ns();

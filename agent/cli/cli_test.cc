@@ -31,6 +31,10 @@ TEST(Ui, TablesAlignByCharacters) {
   EXPECT_EQ(key_values({{"ID", "x"}, {"Status", "run"}}), "ID     = x\nStatus = run");
 }
 
+TEST(Ui, CellsCannotDriveTheTerminal) {
+  EXPECT_EQ(table({{"a\nb", "\x1b[2Jc\x7f", "é"}}), "a\\nb  \\x1b[2Jc\\x7f  é");
+}
+
 TEST(Ui, AgesAndSizes) {
   constexpr int64_t kSecond = 1'000'000'000;
   EXPECT_EQ(age(1, 320 * kSecond, false), "5m19s ago");

@@ -2,7 +2,6 @@
 #include <google/protobuf/message.h>
 
 #include <format>
-#include <map>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/show.h"
@@ -80,11 +79,9 @@ io::Task<int> eval_status(Context& context, const Flags& flags) {
   context.ui().line(key_values(rows));
   if (failed) {
     context.ui().line("\n" + context.ui().bold("Failed Placements"));
-    std::map<std::string, const schema::AllocMetric*> groups;
-    for (const auto& [group, metric] : eval.failed_tg_allocs()) groups.emplace(group, &metric);
-    for (const auto& [group, metric] : groups) {
-      const auto count = metric->coalesced_failures() + 1;
-      context.ui().line(std::format("Task Group \"{}\" (failed to place {} allocation{}):\n{}\n", group, count, count == 1 ? "" : "s", show_metric(*metric, false, "  ")));
+    for (const auto& [group, metric] : sorted(eval.failed_tg_allocs())) {
+      const auto count = metric.coalesced_failures() + 1;
+      context.ui().line(std::format("Task Group \"{}\" (failed to place {} allocation{}):\n{}\n", group, count, count == 1 ? "" : "s", show_metric(metric, false, "  ")));
     }
   }
   co_return 0;
@@ -149,7 +146,9 @@ io::Task<int> status(Context& context, const Flags& flags) {
 }
 
 io::Task<int> version(Context& context, const Flags&) {
-  context.ui().line("Steppe v0.1.0 (answers as Nomad v2.0.6)");
+  // Programs that call us `nomad` read the version from the first line.
+  if (context.program() == "nomad") context.ui().line("Nomad v2.0.6\nSteppe v0.1.0");
+  else context.ui().line("Steppe v0.1.0 (answers as Nomad v2.0.6)");
   co_return 0;
 }
 

@@ -58,6 +58,9 @@ struct JobName {
 };
 io::Task<Result<JobName>> find_job(Context& context, std::string prefix);
 
+// The query of a request in this namespace; "" leaves it to the server.
+http::Query in_space(const std::string& space);
+
 // Follows an evaluation to its end as `job run` shows it; 0 when all was placed, 2 when something was not, 1 on errors.
 io::Task<int> monitor_eval(Context& context, std::string eval_id, bool verbose);
 

@@ -37,6 +37,10 @@ class Context {
   // -address and its like, over the environment. kInvalid for an address that cannot be used.
   Result<> configure(const Flags& flags);
 
+  // As it was called: what its messages tell people to type.
+  void set_program(std::string program) { program_ = std::move(program); }
+  const std::string& program() const { return program_; }
+
   Ui& ui() { return ui_; }
   io::Loop& loop() { return loop_; }
   const Environment& environment() const { return environment_; }
@@ -64,6 +68,7 @@ class Context {
   Ui& ui_;
   const Environment environment_;
   Options options_;
+  std::string program_ = "steppe";
 };
 
 }  // namespace steppe::cli

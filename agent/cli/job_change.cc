@@ -13,12 +13,6 @@ namespace steppe::cli {
 
 namespace {
 
-http::Query in_space(const std::string& space) {
-  http::Query query;
-  query.add("namespace", space);
-  return query;
-}
-
 std::string job_path(const JobName& name, std::string_view rest = "") { return std::format("/v1/job/{}{}", http::percent_encode(name.id), rest); }
 
 // What the commands that make an evaluation do next.
@@ -94,6 +88,18 @@ io::Task<int> job_revert(Context& context, const Flags& flags) {
   co_return co_await follow(context, flags, reply.eval_id());
 }
 
+namespace {
+
+// As comments, so that source and variables together are still a job file.
+void show_variables(Context& context, const schema::JobSubmission& submission) {
+  for (const auto& [name, value] : sorted(submission.variable_flags())) context.ui().line(std::format("# -var {}={}", name, printable(value)));
+  for (const std::string_view line : split(submission.variables(), '\n')) {
+    if (!trim(line).empty()) context.ui().line(std::format("# -var-file {}", line));
+  }
+}
+
+}  // namespace
+
 io::Task<int> job_inspect(Context& context, const Flags& flags) {
   if (flags.words().size() != 1) co_return usage(context, "This command takes one argument: <job>");
   Result<JobName> name = co_await find_job(context, flags.words()[0]);
@@ -107,6 +113,7 @@ io::Task<int> job_inspect(Context& context, const Flags& flags) {
     schema::JobSubmission submission;
     got = co_await context.get_into(job_path(*name, "/submission"), std::move(query), &submission);
     if (!got.ok()) co_return fail(context, "retrieving the job's source", got.error());
+    if (flags.on("with-vars")) show_variables(context, submission);
     context.ui().raw(submission.source());
     co_return 0;
   }
@@ -141,6 +148,11 @@ io::Task<int> job_history(Context& context, const Flags& flags) {
   if (!name.ok()) co_return usage(context, name.error().message());
   http::Query query = in_space(name->space);
   if (flags.on("p")) query.add("diffs", "true");
+  for (const auto& [flag, parameter] : {std::pair{"diff-version", "diff_version"}, {"diff-tag", "diff_tag"}}) {
+    if (!flags.given(flag)) continue;
+    if (!flags.on("p")) co_return usage(context, std::format("-{} needs -p", flag));
+    query.add(parameter, flags.text(flag));
+  }
   schema::JobVersionsReply reply;
   Result<> got = co_await context.get_into(job_path(*name, "/versions"), std::move(query), &reply);
   if (!got.ok()) co_return fail(context, "retrieving job versions", got.error());
@@ -183,7 +195,7 @@ constexpr std::string_view kExampleShort = R"hcl(job "hello" {
 
 constexpr std::string_view kExample = R"hcl(# A service of one task that runs on any node with the exec driver. Try it:
 #
-#   steppe job run hello.nomad.hcl
+#   steppe job run example.nomad.hcl
 #   steppe job status hello
 #   steppe alloc logs -job hello
 
@@ -237,7 +249,7 @@ job "hello" {
 
 io::Task<int> job_init(Context& context, const Flags& flags) {
   if (flags.words().size() > 1) co_return usage(context, "This command takes no arguments or one: <filename>");
-  const std::string path = flags.words().empty() ? "hello.nomad.hcl" : flags.words()[0];
+  const std::string path = flags.words().empty() ? "example.nomad.hcl" : flags.words()[0];
   Result<> made = io::create_path(path, flags.on("short") ? kExampleShort : kExample);
   if (!made.ok() && made.error().code() == Code::kExists) co_return usage(context, std::format("Job file '{}' already exists", path));
   if (!made.ok()) co_return fail(context, "writing the job file", made.error());

@@ -28,12 +28,6 @@ void warn_of_ignored(Context& context, const schema::Job& job) {
   warn_of(context, "Job Warnings:", std::format("{} warning(s):\n\n* not acted on by this version: {}", ignored.size(), join(ignored, "\n* not acted on by this version: ")));
 }
 
-http::Query query_in(const std::string& space) {
-  http::Query query;
-  if (!space.empty()) query.add("namespace", space);
-  return query;
-}
-
 }  // namespace
 
 io::Task<int> job_run(Context& context, const Flags& flags) {
@@ -62,7 +56,7 @@ io::Task<int> job_run(Context& context, const Flags& flags) {
   request.set_preserve_counts(flags.on("preserve-counts"));
   request.set_preserve_resources(flags.on("preserve-resources"));
   schema::JobRegisterReply reply;
-  Result<> put = co_await context.put_into("/v1/jobs", query_in(request.job().namespace_()), request, &reply);
+  Result<> put = co_await context.put_into("/v1/jobs", in_space(request.job().namespace_()), request, &reply);
   if (!put.ok()) co_return fail(context, "submitting job", put.error());
   warn_of(context, "Job Warnings:", reply.warnings());
   warn_of_ignored(context, request.job());
@@ -84,7 +78,7 @@ io::Task<int> job_validate(Context& context, const Flags& flags) {
   if (!file.ok()) co_return fail(context, "getting job struct", file.error());
   warn_of(context, "Job file warnings:", file->warnings);
   schema::JobValidateReply reply;
-  Result<> put = co_await context.put_into("/v1/validate/job", query_in(request.job().namespace_()), request, &reply);
+  Result<> put = co_await context.put_into("/v1/validate/job", in_space(request.job().namespace_()), request, &reply);
   if (!put.ok()) co_return fail(context, "validating job", put.error());
   if (!reply.error().empty() || reply.validation_errors_size() > 0) {
     context.ui().error(context.ui().bold("Job validation errors:") + "\n" + reply.error());
@@ -101,7 +95,7 @@ io::Task<int> job_validate(Context& context, const Flags& flags) {
 
 namespace {
 
-void show_plan(Context& context, const schema::JobPlanReply& reply, const schema::Job& job, bool with_diff, bool verbose) {
+void show_plan(Context& context, const schema::JobPlanReply& reply, const std::string& path, bool with_diff, bool verbose) {
   Ui& ui = context.ui();
   if (with_diff && reply.has_diff()) ui.raw(show_diff(reply.diff(), verbose, ui));
   ui.line(ui.bold("Scheduler dry-run:"));
@@ -109,17 +103,15 @@ void show_plan(Context& context, const schema::JobPlanReply& reply, const schema
     ui.line(ui.green("- All tasks successfully allocated."));
   } else {
     ui.line(ui.yellow("- WARNING: Failed to place all allocations."));
-    std::map<std::string, const schema::AllocMetric*> groups;
-    for (const auto& [group, metric] : reply.failed_tg_allocs()) groups.emplace(group, &metric);
-    for (const auto& [group, metric] : groups) {
-      const auto count = metric->coalesced_failures() + 1;
+    for (const auto& [group, metric] : sorted(reply.failed_tg_allocs())) {
+      const auto count = metric.coalesced_failures() + 1;
       ui.line(std::format("  Task Group \"{}\" (failed to place {} allocation{}):", group, count, count == 1 ? "" : "s"));
-      ui.line(show_metric(*metric, false, "    "));
+      ui.line(show_metric(metric, false, "    "));
     }
   }
   if (reply.next_periodic_launch() > 0) ui.line(std::format("- If submitted now, next periodic launch would be at {}.", date(reply.next_periodic_launch())));
   ui.line();
-  ui.line(std::format("Job Modify Index: {}\nTo submit the job with version verification run:\n\nsteppe job run -check-index {} {}\n", reply.job_modify_index(), reply.job_modify_index(), job.id()));
+  ui.line(std::format("Job Modify Index: {}\nTo submit the job with version verification run:\n\n{} job run -check-index {} {}\n", reply.job_modify_index(), context.program(), reply.job_modify_index(), path));
   ui.line("When running the job with the check-index flag, the job will only be run if the\njob modify index given matches the server-side version. If the index has\nchanged, another user has modified the job and the plan's results are\npotentially invalid.");
 }
 
@@ -151,7 +143,7 @@ io::Task<int> job_plan(Context& context, const Flags& flags) {
   request.set_diff(with_diff);
   schema::JobPlanReply reply;
   const std::string path = std::format("/v1/job/{}/plan", http::percent_encode(request.job().id()));
-  Result<> put = co_await context.put_into(path, query_in(request.job().namespace_()), request, &reply);
+  Result<> put = co_await context.put_into(path, in_space(request.job().namespace_()), request, &reply);
   if (!put.ok()) {
     fail(context, "during plan", put.error());
     co_return kPlanError;
@@ -162,7 +154,7 @@ io::Task<int> job_plan(Context& context, const Flags& flags) {
     context.ui().line(schema::write_json(reply, pretty));
     co_return plan_exit(reply);
   }
-  show_plan(context, reply, request.job(), with_diff, flags.on("verbose"));
+  show_plan(context, reply, flags.words()[0], with_diff, flags.on("verbose"));
   warn_of(context, "Job Warnings:", reply.warnings());
   warn_of_ignored(context, request.job());
   co_return plan_exit(reply);

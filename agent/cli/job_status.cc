@@ -1,5 +1,4 @@
 #include <format>
-#include <map>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/show.h"
@@ -13,12 +12,6 @@ namespace steppe::cli {
 namespace {
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
-
-http::Query in_space(const std::string& space) {
-  http::Query query;
-  query.add("namespace", space);
-  return query;
-}
 
 std::string status_of(const schema::Job& job) {
   if (job.stop()) return job.status() + " (stopped)";
@@ -72,19 +65,32 @@ void show_failures(Context& context, const schema::JobEvaluationsReply& evals) {
   }
   if (blocked == nullptr || latest == nullptr) return;
   context.ui().line("\n" + context.ui().bold("Placement Failure"));
-  std::map<std::string, const schema::AllocMetric*> groups;
-  for (const auto& [group, metric] : latest->failed_tg_allocs()) groups.emplace(group, &metric);
-  for (const auto& [group, metric] : groups) {
+  for (const auto& [group, metric] : sorted(latest->failed_tg_allocs())) {
     context.ui().line(std::format("Task Group \"{}\":", group));
-    context.ui().line(show_metric(*metric, false, "  "));
+    context.ui().line(show_metric(metric, false, "  "));
   }
 }
 
-// Periodic and parameterized jobs show their children's counts in place of allocations.
-void show_children(Context& context, const schema::Job& job, const schema::JobSummary& summary) {
+// Periodic and parameterized jobs show their children in place of allocations.
+io::Task<int> show_children(Context& context, const schema::Job& job, const schema::JobSummary& summary) {
   context.ui().line(std::format("\n{}\n{}", context.ui().bold(job.has_periodic() ? "Children Job Summary" : "Parameterized Job Summary"),
                                 table({{"Pending", "Running", "Dead"},
                                        {std::to_string(summary.children().pending()), std::to_string(summary.children().running()), std::to_string(summary.children().dead())}})));
+  http::Query query = in_space(job.namespace_());
+  query.add("prefix", job.id() + (job.has_periodic() ? "/periodic-" : "/dispatch-"));
+  schema::JobListReply children;
+  Result<> got = co_await context.get_into("/v1/jobs", std::move(query), &children, "Jobs");
+  if (!got.ok()) co_return fail(context, "querying the job's launches", got.error());
+  std::vector<Row> rows{{"ID", "Status"}};
+  for (const schema::JobListStub& child : children.jobs()) {
+    if (child.parent_id() == job.id()) rows.push_back({child.id(), child.status()});
+  }
+  if (rows.size() == 1) {
+    context.ui().line(std::format("\nNo {} instances of {} job found", job.has_periodic() ? "previously launched" : "dispatched", job.has_periodic() ? "periodic" : "parameterized"));
+    co_return 0;
+  }
+  context.ui().line(std::format("\n{}\n{}", context.ui().bold(job.has_periodic() ? "Previously Launched Jobs" : "Dispatched Jobs"), table(rows)));
+  co_return 0;
 }
 
 io::Task<int> show_job(Context& context, const Flags& flags, JobName name) {
@@ -101,8 +107,7 @@ io::Task<int> show_job(Context& context, const Flags& flags, JobName name) {
   got = co_await context.get_into(path + "/summary", in_space(name.space), &summary);
   if (!got.ok()) co_return fail(context, "querying job summary", got.error());
   if (job.has_periodic() || (job.has_parameterized_job() && !job.dispatched())) {
-    show_children(context, job, summary);
-    co_return 0;
+    co_return co_await show_children(context, job, summary);
   }
   context.ui().line("\n" + context.ui().bold("Summary") + "\n" + show_summary(summary));
   schema::JobEvaluationsReply evals;

@@ -110,6 +110,12 @@ io::Task<Result<JobName>> find_job(Context& context, std::string prefix) {
   co_return name;
 }
 
+http::Query in_space(const std::string& space) {
+  http::Query query;
+  if (!space.empty()) query.add("namespace", space);
+  return query;
+}
+
 int fail(Context& context, std::string_view doing, const Error& error) {
   context.ui().error(std::format("Error {}: {}", doing, error.message()));
   return 1;

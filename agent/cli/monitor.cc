@@ -63,12 +63,10 @@ void tell_failures(Context& context, const schema::Evaluation& eval, Teller& tel
   const bool failed = eval.failed_tg_allocs().size() > 0;
   teller.head(std::format("Evaluation \"{}\" finished with status \"{}\"{}", short_id(eval.id(), verbose), eval.status(), failed ? " but failed to place all allocations:" : ""));
   if (!failed) return;
-  std::map<std::string, const schema::AllocMetric*> groups;
-  for (const auto& [group, metric] : eval.failed_tg_allocs()) groups.emplace(group, &metric);
-  for (const auto& [group, metric] : groups) {
-    const auto count = metric->coalesced_failures() + 1;
+  for (const auto& [group, metric] : sorted(eval.failed_tg_allocs())) {
+    const auto count = metric.coalesced_failures() + 1;
     teller.tell(std::format("Task Group \"{}\" (failed to place {} allocation{}):", group, count, count == 1 ? "" : "s"));
-    context.ui().line(show_metric(*metric, false, "      "));
+    context.ui().line(show_metric(metric, false, "      "));
   }
   if (!eval.blocked_eval().empty()) teller.tell(std::format("Evaluation \"{}\" waiting for additional capacity to place remainder", short_id(eval.blocked_eval(), verbose)));
 }

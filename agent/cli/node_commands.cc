@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <format>
-#include <map>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/show.h"
@@ -15,11 +14,6 @@
 namespace steppe::cli {
 
 namespace {
-
-template <class Map>
-std::map<std::string, typename Map::mapped_type> sorted(const Map& map) {
-  return {map.begin(), map.end()};
-}
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
 

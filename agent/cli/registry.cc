@@ -18,6 +18,7 @@ const Spec kDetach{"detach", kSwitch, "return at once, print the evaluation's id
 const Spec kVerbose{"verbose", kSwitch, "full ids and more details"};
 const Spec kJson{"json", kSwitch, "print JSON"};
 const Spec kTemplate{"t", kText, "not offered: use -json with a JSON tool"};
+const Spec kUi{"ui", kSwitch, "kept for compatibility: there is no page to open yet"};
 const Spec kTask{"task", kText, "name of the task"};
 const Spec kGroup{"group", kText, "name of the group, with -job"};
 const Spec kJob{"job", kSwitch, "the argument is a job: any of its allocations"};
@@ -32,38 +33,38 @@ std::vector<Command> make_commands() {
       {"alloc logs", "<allocation> [task]", "print a task's output", with({kVerbose, kJob, kTask, kGroup, {"stderr", kSwitch, "standard error"}, {"stdout", kSwitch, "standard output (default)"}}, tail), alloc_logs, "logs"},
       {"alloc restart", "<allocation> [task]", "restart tasks where they are", {kVerbose, kTask, {"all-tasks", kSwitch, "also those that have ended"}}, alloc_restart},
       {"alloc signal", "<allocation> [task]", "send a signal to tasks", {kVerbose, kTask, {"s", kText, "the signal, SIGKILL by default"}}, alloc_signal},
-      {"alloc status", "[allocation]", "show an allocation and its tasks", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"stats", kSwitch, "resource usage"}, {"ui", kSwitch, "not offered"}}, alloc_status, "alloc-status"},
+      {"alloc status", "[allocation]", "show an allocation and its tasks", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"stats", kSwitch, "resource usage"}, kUi}, alloc_status, "alloc-status"},
       {"alloc stop", "<allocation>", "stop an allocation and place it anew", {kDetach, kVerbose, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}}, alloc_stop},
       {"deployment", "", "deployments: how updates proceed"},
       {"deployment list", "", "list deployments", {kVerbose, kJson, kTemplate, {"filter", kText, "filter expression"}}, deployment_list},
       {"deployment status", "[deployment]", "show a deployment", {kVerbose, kJson, kTemplate}, deployment_status},
       {"eval", "", "evaluations: what the scheduler considers"},
-      {"eval list", "", "list evaluations", {kVerbose, kJson, kTemplate, {"job", kText, "only of this job"}, {"status", kText, "only with this status"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}}, eval_list},
-      {"eval status", "<evaluation>", "show an evaluation", {kVerbose, kJson, kTemplate, {"monitor", kSwitch, "follow it to its end"}}, eval_status, "eval-status"},
+      {"eval list", "", "list evaluations", {kVerbose, kJson, kTemplate, {"job", kText, "only of this job"}, {"status", kText, "only with this status"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, kUi}, eval_list},
+      {"eval status", "<evaluation>", "show an evaluation", {kVerbose, kJson, kTemplate, {"monitor", kSwitch, "follow it to its end"}, kUi}, eval_status, "eval-status"},
       {"job", "", "jobs: what shall run"},
       {"job allocs", "<job>", "list a job's allocations", {kVerbose, kJson, kTemplate, {"all", kSwitch, "also of earlier jobs of the name"}}, job_allocs},
       {"job deployments", "<job>", "list a job's deployments", {kVerbose, kJson, kTemplate, {"all", kSwitch, "also of earlier jobs of the name"}, {"latest", kSwitch, "only the last"}}, job_deployments},
       {"job eval", "<job>", "make the scheduler look at a job again", {kDetach, kVerbose, {"force-reschedule", kSwitch, "place failed allocations now"}}, job_eval},
-      {"job history", "<job>", "show a job's versions", {kJson, kTemplate, {"p", kSwitch, "with diffs"}, {"full", kSwitch, "with the whole job"}, {"version", kText, "only this one"}}, job_history},
+      {"job history", "<job>", "show a job's versions", {kJson, kTemplate, {"p", kSwitch, "with diffs"}, {"full", kSwitch, "with the whole job"}, {"version", kText, "only this one"}, {"diff-version", kText, "with -p: compare with this one"}, {"diff-tag", kText, "with -p: compare with the one of this tag"}}, job_history},
       {"job init", "[filename]", "write an example job file", {{"short", kSwitch, "without comments"}}, job_init, "init"},
-      {"job inspect", "<job>", "print a job as JSON", {kJson, kTemplate, {"hcl", kSwitch, "its source"}, {"version", kText, "this version"}}, job_inspect, "inspect"},
+      {"job inspect", "<job>", "print a job as JSON", {kJson, kTemplate, {"hcl", kSwitch, "its source"}, {"with-vars", kSwitch, "with -hcl: and the variables that it was run with"}, {"version", kText, "this version"}}, job_inspect, "inspect"},
       {"job periodic", "", "periodic jobs"},
       {"job periodic force", "<job>", "launch a periodic job now", {kDetach, kVerbose}, job_periodic_force},
       {"job plan", "<path>", "show what running a job would change", with({kVerbose, {"diff", kSwitch, "show the diff (default true)"}, {"policy-override", kSwitch, "kept for compatibility"}, {"json-output", kSwitch, "print JSON"}, kTemplate}, job_file_flags()), job_plan, "plan"},
       {"job revert", "<job> <version>", "go back to an earlier version", {kDetach, kVerbose}, job_revert},
-      {"job run", "<path>", "run or update a job", with({kDetach, kVerbose, {"output", kSwitch, "print the job as JSON, do not run it"}, {"check-index", kText, "only if the job was not changed since"}, {"eval-priority", kText, "priority of the evaluation"}, {"preserve-counts", kSwitch, "keep the counts that scaling set"}, {"preserve-resources", kSwitch, "keep the resources in force"}, {"policy-override", kSwitch, "kept for compatibility"}, {"ui", kSwitch, "not offered"}}, job_file_flags()), job_run, "run"},
-      {"job status", "[job]", "list jobs, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, {"ui", kSwitch, "not offered"}}, job_status},
+      {"job run", "<path>", "run or update a job", with({kDetach, kVerbose, {"output", kSwitch, "print the job as JSON, do not run it"}, {"check-index", kText, "only if the job was not changed since"}, {"eval-priority", kText, "priority of the evaluation"}, {"preserve-counts", kSwitch, "keep the counts that scaling set"}, {"preserve-resources", kSwitch, "keep the resources in force"}, {"policy-override", kSwitch, "kept for compatibility"}, kUi}, job_file_flags()), job_run, "run"},
+      {"job status", "[job]", "list jobs, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, kUi}, job_status},
       {"job stop", "<job>...", "stop jobs", {kDetach, kVerbose, {"purge", kSwitch, "forget the job too"}, {"global", kSwitch, "in all regions"}, {"yes", kSwitch, "do not ask"}, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}, {"eval-priority", kText, "priority of the evaluation"}}, job_stop, "stop"},
       {"job validate", "<path>", "check a job file", job_file_flags(), job_validate, "validate"},
       {"node", "", "nodes: the machines"},
       {"node eligibility", "[node]", "let a node take allocations, or not", {{"enable", kSwitch, "it may"}, {"disable", kSwitch, "it may not"}, {"self", kSwitch, "the agent's own node"}}, node_eligibility},
-      {"node status", "[node]", "list nodes, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"os", kSwitch, "with the operating system"}, {"quiet", kSwitch, "ids only"}, {"allocs", kSwitch, "count running allocations"}, {"self", kSwitch, "the agent's own node"}, {"stats", kSwitch, "resource usage"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, {"ui", kSwitch, "not offered"}}, node_status, "node-status"},
+      {"node status", "[node]", "list nodes, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"os", kSwitch, "with the operating system"}, {"quiet", kSwitch, "ids only"}, {"allocs", kSwitch, "count running allocations"}, {"self", kSwitch, "the agent's own node"}, {"stats", kSwitch, "resource usage"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, kUi}, node_status, "node-status"},
       {"operator", "", "tools for operators"},
       {"operator api", "<path>", "call the HTTP API", {{"X", kText, "method"}, {"d", kText, "body"}, {"verbose", kSwitch, "kept for compatibility"}}, operator_api},
       {"operator metrics", "", "print metrics", {{"format", kText, "prometheus"}, {"pretty", kSwitch, "indented"}, kJson, kTemplate}, operator_metrics},
       {"server", "", "servers"},
-      {"server members", "", "list servers", {kVerbose, kJson, kTemplate, {"detailed", kSwitch, "kept for compatibility"}}, server_members, "server-members"},
-      {"status", "[id]", "show whatever the id names", {kVerbose, kJson, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}}, status},
+      {"server members", "", "list servers", {kVerbose, kJson, kTemplate, {"detailed", kSwitch, "kept for compatibility"}, kUi}, server_members, "server-members"},
+      {"status", "[id]", "show whatever the id names", {kVerbose, kJson, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, kUi}, status},
       {"system", "", "the cluster as a whole"},
       {"system gc", "", "collect garbage now", {}, system_gc},
       {"system reconcile", "", "repairs"},
@@ -133,10 +134,11 @@ Found find_command(const std::vector<std::string>& words) {
 }
 
 io::Task<int> run_command(Context& context, std::string program, std::vector<std::string> words) {
+  context.set_program(program);
   const Found found = find_command(words);
   if (found.command == nullptr) {
     context.ui().error(words.empty() ? help_of_all(program) : std::format("{}: no such command \"{}\"\n\n{}", program, words[0], help_of_all(program)));
-    co_return words.empty() ? 127 : 127;
+    co_return 127;
   }
   const Command& command = *found.command;
   words.erase(words.begin(), words.begin() + static_cast<ptrdiff_t>(found.words));

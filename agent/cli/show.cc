@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <format>
-#include <map>
 #include <vector>
 
 #include "agent/cli/ui.h"
@@ -14,11 +13,6 @@
 namespace steppe::cli {
 
 namespace {
-
-template <class Map>
-std::map<std::string, typename Map::mapped_type> sorted(const Map& map) {
-  return {map.begin(), map.end()};
-}
 
 std::string plural(int64_t count, std::string_view noun) { return std::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,12 @@ class RepeatedPtrField;
 }
 
 namespace steppe::cli {
+
+// A message's map in the order of its keys: as it stands it has none.
+template <class Map>
+std::map<std::string, typename Map::mapped_type> sorted(const Map& map) {
+  return {map.begin(), map.end()};
+}
 
 // Why nodes were not taken, line by line ("* Constraint ... filtered 1 node"), each after `indent`; with `scores` the
 // table of the best nodes too.

@@ -44,8 +44,11 @@ size_t width(std::string_view text) {
   return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-std::string align(const std::vector<Row>& rows, std::string_view glue, bool last_padded) {
+std::string align(std::vector<Row> rows, std::string_view glue, bool last_padded) {
   std::vector<size_t> widths;
+  for (Row& row : rows) {
+    for (std::string& cell : row) cell = printable(cell);
+  }
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i].empty() ? "<none>" : row[i]));
@@ -67,6 +70,17 @@ std::string align(const std::vector<Row>& rows, std::string_view glue, bool last
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') out += "\\n";
+    else if (byte < 0x20 || byte == 0x7f) out += std::format("\\x{:02x}", byte);
+    else out.push_back(c);
+  }
+  return out;
+}
 
 std::string table(const std::vector<Row>& rows) { return align(rows, "  ", false); }
 std::string key_values(const std::vector<Row>& rows) { return align(rows, " = ", false); }

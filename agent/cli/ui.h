@@ -34,7 +34,10 @@ class Ui {
 
 using Row = std::vector<std::string>;
 
-// Columns aligned, two spaces apart; an empty cell reads "<none>". No newline at the end.
+// Names come from whoever made a file or a job: control characters are shown as escapes, never sent to the terminal.
+std::string printable(std::string_view text);
+
+// Columns aligned, two spaces apart; an empty cell reads "<none>"; cells are made printable. No newline at the end.
 std::string table(const std::vector<Row>& rows);
 // "Key   = value" with the equal signs aligned. No newline at the end.
 std::string key_values(const std::vector<Row>& rows);

@@ -66,6 +66,7 @@ expect_text "nightly-backup: nothing runs before its time" 'No allocations place
 expect "nightly-backup: it is launched now" steppe job periodic force nightly-backup
 child=$(steppe operator api '/v1/jobs?prefix=nightly-backup/periodic-' | jq -r '.[0].ID // empty')
 until_text "nightly-backup: the launch is done" '^complete$' statuses "$child"
+expect_text "nightly-backup: job status lists the launch" "^$child +dead" steppe job status nightly-backup
 until_text "nightly-backup: it wrote its file" '^backing up at ' steppe alloc fs "$(one "$child")" alloc/data/backup.log
 
 # What needs a part that is not built: accepted and kept, and each thing named.
@@ -73,7 +74,7 @@ waits web-game 'Constraint "missing drivers": 1 node excluded by filter'
 exactly web-game 'group game > task 2048 > driver = "docker"' 'group game > service'
 waits database 'Constraint "missing drivers": 1 node excluded by filter'
 exactly database 'group shop > task database > driver = "docker"' 'group shop > task migrate > driver = "docker"' 'group shop > task shop > driver = "docker"' \
-  'group shop > task shop > service' 'group shop > ephemeral_disk > sticky' 'group shop > network > mode = "bridge"'
+  'group shop > task shop > service' 'group shop > network > mode = "bridge"'
 waits rolling-service 'Constraint "missing network": 1 node excluded by filter'
 exactly rolling-service 'group frontend > scaling' 'group frontend > network > mode = "bridge"' 'group frontend > network > dns' 'group frontend > service'
 waits spread 'No nodes were eligible for evaluation'
