@@ -76,6 +76,20 @@ kernel::Beneath AllocDir::root() const {
   return kernel::Beneath(fd.ok() ? *std::move(fd) : kernel::Fd(), "alloc " + id_, kernel::Beneath::Links::kFollow);
 }
 
+Result<> AllocDir::take_over(const kernel::Beneath& allocs, std::string_view from, std::string_view to, const std::vector<TaskSpec>& tasks) {
+  STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(from));
+  auto before = allocs.sub(from);
+  if (!before.ok()) return before.error().code() == Code::kNotFound ? Result<>() : Result<>(std::move(before).error());
+  STEPPE_TRY(kernel::Beneath now, allocs.sub(to));
+  std::vector<std::string> kept{"alloc/data"};
+  for (const TaskSpec& task : tasks) kept.push_back(task.name + "/local");
+  for (const std::string& path : kept) {
+    auto there = before->stat(path);
+    if (there.ok() && there->type == kernel::FileType::kDirectory) STEPPE_TRY_VOID(before->move(path, now, path).wrap("ephemeral_disk"));
+  }
+  return {};
+}
+
 Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_id) {
   STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
   auto entries = allocs.list(alloc_id);

@@ -30,6 +30,9 @@ class AllocDir {
                                 const std::vector<TaskSpec>& tasks);
   // What build() made earlier; kNotFound when it is gone.
   static Result<AllocDir> open(const kernel::Beneath& allocs, std::string allocs_path, std::string alloc_id);
+  // Moves what a sticky ephemeral_disk keeps, alloc/data and each task's local, from the directory of the alloc before.
+  // May be repeated; what is not there is not moved, nor is anything when `from` is no alloc of this node.
+  static Result<> take_over(const kernel::Beneath& allocs, std::string_view from, std::string_view to, const std::vector<TaskSpec>& tasks);
   // Unmounts what was mounted for `tasks` and removes the tree. Fine when it is gone.
   static Result<> remove(const kernel::Beneath& allocs, std::string_view alloc_id);
 

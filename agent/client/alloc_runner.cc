@@ -11,6 +11,7 @@
 namespace steppe::client {
 namespace {
 
+constexpr Duration kPreviousPeriod = std::chrono::milliseconds(200);
 constexpr Duration kDiskCheckPeriod = std::chrono::seconds(30);
 
 TaskRole role_of(const schema::Task& task) {
@@ -50,6 +51,8 @@ StoredTask guess_from_server(const std::string& name, const schema::TaskState& s
 }
 
 bool runs_on_server(const schema::Allocation& alloc) { return alloc.desired_status() == "run" || alloc.desired_status().empty(); }
+
+bool seen_running(const schema::Allocation& alloc) { return !alloc.client_status().empty() && alloc.client_status() != "pending"; }
 
 }  // namespace
 
@@ -91,10 +94,17 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   }
   machine_.emplace(std::move(roles));
   std::string id = alloc_->id();
+  std::string sticky_from;
+  bool begun = stored && std::ranges::any_of(stored->tasks, [](const StoredTask& task) { return task.snapshot.attempt > 0; });
+  if (group->ephemeral_disk().sticky() && !begun && !seen_running(*alloc_)) sticky_from = alloc_->previous_allocation();
+  // Before it takes a place: the one before may need one to be recovered.
+  if (!sticky_from.empty()) co_await wait_for_previous();
   auto place = co_await context_.setting_up.take({.stop = scope_.token()});
   if (!place.ok()) co_return;  // detached
-  auto build = [this, id, specs = std::move(specs)] {
-    return AllocDir::build(context_.alloc_root, context_.alloc_root_path, id, specs);
+  auto build = [this, id, specs = std::move(specs), sticky_from]() -> Result<AllocDir> {
+    STEPPE_TRY(AllocDir made, AllocDir::build(context_.alloc_root, context_.alloc_root_path, id, specs));
+    if (!sticky_from.empty()) STEPPE_TRY_VOID(AllocDir::take_over(context_.alloc_root, sticky_from, id, specs));
+    return made;
   };
   Result<AllocDir> built = co_await io::run_blocking(context_.loop, std::move(build));
   if (!built.ok()) {
@@ -107,7 +117,7 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
     tasks_.push_back(std::make_unique<TaskRunner>(context_, *this, scope_, task));
   }
   // The servers saw it run here, but we have no record of it: ask the drivers before anything is started twice.
-  bool guess = !stored && !alloc_->client_status().empty() && alloc_->client_status() != "pending";
+  bool guess = !stored && seen_running(*alloc_);
   recovering_ = recovering_ || guess;
   if (stored || guess) co_await recover_tasks(stored ? std::move(*stored) : StoredAlloc{});
   if (detached_) co_return;
@@ -119,6 +129,15 @@ io::Task<void> AllocRunner::run(std::optional<StoredAlloc> stored) {
   if (stop_asked_) machine_->request_stop(*stop_asked_);
   start_timers();
   schedule_step();
+}
+
+// A sticky disk moves once nobody writes to it any more.
+io::Task<void> AllocRunner::wait_for_previous() {
+  const std::string previous = alloc_->previous_allocation();
+  while (!detached_ && !stop_asked_ && context_.unfinished && context_.unfinished(previous)) {
+    Result<> slept = co_await io::sleep_for(context_.loop, kPreviousPeriod, scope_.token());
+    if (!slept.ok()) co_return;
+  }
 }
 
 // Each task by its record; one without a record by what the servers know of it.

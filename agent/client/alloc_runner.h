@@ -60,6 +60,7 @@ class AllocRunner final : public TaskOwner {
  private:
   io::Task<void> run(std::optional<StoredAlloc> stored);
   io::Task<void> recover_tasks(StoredAlloc stored);
+  io::Task<void> wait_for_previous();
   io::Task<void> watch_disk();
   io::Task<void> wake_health(uint64_t serial, MonoTime at);
   io::Task<void> limit_run_time(Duration limit);

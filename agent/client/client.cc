@@ -61,6 +61,10 @@ io::Task<Result<>> Client::open() {
   context_ = std::unique_ptr<ClientContext>(new ClientContext{loop_, rng_, logger_, *writer_, drivers_, artifacts_, *alloc_root_, config_.alloc_dir,
                           config_.region, config_.host_env, config_.max_kill_timeout, config_.host_volumes,
                           std::shared_ptr<const schema::Node>(std::move(draft_))});
+  context_->unfinished = [this](std::string_view id) {
+    AllocRunner* alloc = find(id);
+    return alloc != nullptr && !alloc->finished();
+  };
   co_return Result<>();
 }
 

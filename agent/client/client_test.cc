@@ -231,6 +231,35 @@ TEST_F(World, ATaskWhoseRecordIsMissingIsFoundByItsLastAttempt) {
   EXPECT_EQ(driver_.starts(), 2);
 }
 
+TEST_F(World, AStickyDiskMovesToTheNextAllocOnceTheOneBeforeHasEnded) {
+  schema::Allocation old = make_alloc(31, "service", {"web"}), plain = make_alloc(32, "service", {"db"}), next = make_alloc(33, "service", {"web"});
+  for (schema::Allocation* alloc : {&old, &next}) alloc->mutable_job()->mutable_task_groups(0)->mutable_ephemeral_disk()->set_sticky(true);
+  next.set_previous_allocation(old.id());
+  auto at = [&](const schema::Allocation& alloc, const std::string& path) { return base_ + "/alloc/" + alloc.id() + "/" + path; };
+  auto body = [&]() -> io::Task<void> {
+    server_->put(old);
+    server_->put(plain);
+    co_await until([&] { return server_->status(old.id()) == "running" && server_->status(plain.id()) == "running"; }, "running");
+    std::ofstream(at(old, "alloc/data/rows")) << "kept";
+    std::ofstream(at(old, "web/local/cache")) << "warm";
+    std::ofstream(at(old, "alloc/tmp/scratch")) << "not kept";
+    std::shared_ptr<FakeProcess> process = driver_.process("web");
+    process->ignores_stop = true;
+    server_->stop(old.id());
+    server_->put(next);
+    co_await until([&] { return !process->signals.empty(); }, "signalled");
+    EXPECT_EQ(driver_.starts(), 2) << "the next one waits";
+    EXPECT_TRUE(std::filesystem::exists(at(old, "alloc/data/rows")));
+    process->end(0);
+    co_await until([&] { return server_->status(next.id()) == "running"; }, "the next one runs");
+    EXPECT_TRUE(std::filesystem::exists(at(next, "alloc/data/rows")));
+    EXPECT_TRUE(std::filesystem::exists(at(next, "web/local/cache")));
+    EXPECT_FALSE(std::filesystem::exists(at(next, "alloc/tmp/scratch")));
+    EXPECT_FALSE(std::filesystem::exists(at(old, "alloc/data/rows")));
+  };
+  live(body);
+}
+
 TEST_F(World, WhatNobodyKnowsAnyMoreIsClearedAway) {
   schema::Allocation gone = make_alloc(23, "service", {"web"}), kept = make_alloc(24, "service", {"db"});
   auto first = [&]() -> io::Task<void> {

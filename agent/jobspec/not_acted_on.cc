@@ -36,7 +36,6 @@ constexpr Waiting kWaiting[] = {
     {"Resources", "secrets_mb", "secrets"},
     {"NetworkResource", "dns", "dns"},
     {"NetworkResource", "cni", "cni"},
-    {"EphemeralDisk", "sticky", "sticky"},
     {"EphemeralDisk", "migrate", "migrate"},
 };
 

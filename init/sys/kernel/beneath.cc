@@ -263,6 +263,13 @@ Result<> Beneath::symlink(std::string_view target, std::string_view path) const 
   return {};
 }
 
+Result<> Beneath::move(std::string_view path, const Beneath& to, std::string_view target) const {
+  STEPPE_TRY(Parent from, parent_of(path));
+  STEPPE_TRY(Parent into, to.parent_of(target));
+  if (::renameat(from.directory, from.leaf.c_str(), into.directory, into.leaf.c_str()) != 0) return failed("move", describe(path));
+  return {};
+}
+
 Result<> Beneath::change_owner(std::string_view path, uint32_t uid, uint32_t gid) const {
   STEPPE_TRY(Fd fd, open(path, O_PATH | O_NOFOLLOW));
   if (::fchownat(fd.get(), "", uid, gid, AT_EMPTY_PATH) != 0) return failed("change the owner of", describe(path));

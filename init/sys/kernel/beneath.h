@@ -67,6 +67,9 @@ class Beneath {
   Result<> write(std::string_view path, ByteView data, mode_t mode, Sync sync = Sync::kNo) const;
   Result<> symlink(std::string_view target, std::string_view path) const;
   Result<> change_owner(std::string_view path, uint32_t uid, uint32_t gid) const;
+  // Gives a file or tree a name beneath another directory of the same file system. An empty directory there is replaced,
+  // for a directory; anything else in the way is an error.
+  Result<> move(std::string_view path, const Beneath& to, std::string_view target) const;
   // Removes a file, link or whole tree without following links or crossing mounts. Absent is fine.
   Result<> remove_tree(std::string_view path) const;
 

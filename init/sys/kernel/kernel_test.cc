@@ -111,6 +111,15 @@ TEST_F(Tree, write_list_remove) {
   EXPECT_TRUE(usage->complete);
   EXPECT_FALSE(tree.usage("", 4)->complete);
   EXPECT_TRUE(tree.change_owner("a/b/link", ::geteuid(), ::getegid()).ok()) << "the link's own, not its target's";
+  ASSERT_TRUE(tree.make_directories("moved/empty", 0755).ok());
+  ASSERT_TRUE(tree.make_directories("source/full", 0755).ok());
+  EXPECT_FALSE(tree.move("source", tree, "../out").ok());
+  EXPECT_FALSE(tree.move("absent", tree, "moved/x").ok());
+  EXPECT_FALSE(tree.move("source", tree, "moved").ok()) << "it is not empty";
+  ASSERT_TRUE(tree.move("source", tree, "moved/empty").ok());
+  EXPECT_TRUE(tree.stat("moved/empty/full").ok());
+  EXPECT_FALSE(tree.stat("source").ok());
+  ASSERT_TRUE(tree.remove_tree("moved").ok());
   ASSERT_TRUE(tree.remove_tree("a").ok());
   EXPECT_FALSE(tree.stat("a").ok());
   EXPECT_TRUE(tree.remove_tree("a").ok());
