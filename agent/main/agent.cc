@@ -198,9 +198,8 @@ io::Task<void> Agent::shut_down() {
   sd_notify(0, "STOPPING=1");
   // The client reports its last states through the servers: it goes first. Its stop blocks, so it is waited for elsewhere.
   if (client_) {
-    const auto leave = settings_.dev ? client::Client::Leave::kStopTasks : client::Client::Leave::kKeepTasks;
-    auto work = [this, leave] {
-      client_->stop(leave);
+    auto work = [this] {
+      client_->stop();
       return true;
     };
     static_cast<void>(co_await io::run_blocking(*loop_, std::move(work)));
@@ -216,7 +215,9 @@ io::Task<void> Agent::life(int& exit_code) {
   if (!started.ok()) {
     fail(started.error());
   } else {
-    if (client_) client_->start([this](const Error& error) { fail(error); });
+    // A throw-away node takes its tasks with it; any other leaves them to the next agent.
+    const auto leave = settings_.dev ? client::Client::Leave::kStopTasks : client::Client::Leave::kKeepTasks;
+    if (client_) client_->start(leave, [this](const Error& error) { fail(error); });
     announce();
     sd_notify(0, "READY=1");
   }

@@ -77,7 +77,7 @@ io::Task<void> ClientRole::watch_health(std::stop_token stop) {
   }
 }
 
-io::Task<void> ClientRole::life(client::Client::Leave& leave, std::function<void(const Error&)> failed) {
+io::Task<void> ClientRole::life(client::Client::Leave leave, std::function<void(const Error&)> failed) {
   io::Scope scope(*loop_);
   scope.spawn(watch_health(stop_.get_token()));
   static constexpr auto kStopLimit = std::chrono::seconds(20);
@@ -91,20 +91,17 @@ io::Task<void> ClientRole::life(client::Client::Leave& leave, std::function<void
   co_await scope.join();
 }
 
-void ClientRole::start(std::function<void(const Error&)> failed) {
-  thread_ = std::thread([this, failed = std::move(failed)]() mutable {
+void ClientRole::start(client::Client::Leave leave, std::function<void(const Error&)> failed) {
+  thread_ = std::thread([this, leave, failed = std::move(failed)]() mutable {
     pthread_setname_np(pthread_self(), "steppe-client");
-    io::start_root(*loop_, life(leave_, std::move(failed)), [this] { loop_->stop(); });
+    io::start_root(*loop_, life(leave, std::move(failed)), [this] { loop_->stop(); });
     loop_->run();
   });
 }
 
-void ClientRole::stop(client::Client::Leave leave) {
+void ClientRole::stop() {
   if (!thread_.joinable()) return;
-  loop_->post([this, leave] {
-    leave_ = leave;
-    stop_.request_stop();
-  });
+  loop_->post([this] { stop_.request_stop(); });
   thread_.join();
 }
 

@@ -28,10 +28,11 @@ class ClientRole {
   ~ClientRole();
 
   void add_methods(endpoint::Dispatcher& dispatcher);
-  // `failed` is called on the client's thread when the client ended on its own.
-  void start(std::function<void(const Error&)> failed);
+  // `leave` says what becomes of the tasks at stop(). `failed` is called on the client's thread when the client ended on
+  // its own.
+  void start(client::Client::Leave leave, std::function<void(const Error&)> failed);
   // (blocks) Until the client has let go of its tasks, or ended them.
-  void stop(client::Client::Leave leave);
+  void stop();
 
   const std::string& node_name() const { return node_name_; }
   // Any thread. Empty until the store told who we are.
@@ -40,7 +41,7 @@ class ClientRole {
 
  private:
   ClientRole() = default;
-  io::Task<void> life(client::Client::Leave& leave, std::function<void(const Error&)> failed);
+  io::Task<void> life(client::Client::Leave leave, std::function<void(const Error&)> failed);
   io::Task<void> watch_health(std::stop_token stop);
 
   std::unique_ptr<io::EpollLoop> loop_;
@@ -57,7 +58,6 @@ class ClientRole {
   mutable std::mutex id_mutex_;
   std::string node_id_;  // guarded by id_mutex_
   std::stop_source stop_;
-  client::Client::Leave leave_ = client::Client::Leave::kKeepTasks;
   std::thread thread_;
 };
 

@@ -26,4 +26,15 @@ expect_text "a second version is planned as an update" 'create/destroy update|in
 expect_text "the job is stopped" 'finished with status "complete"' steppe job stop hello
 until_text "its allocation ends" 'complete' steppe alloc status -short "$alloc"
 expect "garbage is collected" steppe system gc
+
+# A -dev agent takes its tasks with it, and leaves no folder and no control group of theirs.
+expect "the job runs again" steppe job run -detach "${vars[@]}" -var "word=last" /src/tests/data/hello.nomad.hcl
+until_text "it runs" '[0-9a-f]{8}-' running_alloc hello
+until_text "with its word" 'hello last' steppe alloc logs "$(running_alloc hello)"
+alloc=$(running_alloc hello)
+data=$(steppe operator api /v1/agent/self | jq -r '.config.DataDir')
+expect "its executor is there" pgrep -f "^steppe-executor: ${alloc:0:8}"
 expect "the agent ends on SIGTERM" stop_agent
+expect_text "its tasks ended with it" '^0$' pgrep -fc "^steppe-executor: ${alloc:0:8}"
+expect_text "their folders are gone" 'No such file' ls "$data/alloc"
+until_text "their control groups are gone" '^0$' bash -c "find /sys/fs/cgroup -path '*steppe.slice/$alloc*' | wc -l"
