@@ -43,6 +43,7 @@ io::Task<Result<>> Client::open() {
   std::unique_ptr<io::Processes> processes = io::make_posix_processes(loop_);
   STEPPE_CO_TRY(OpenedState opened, co_await open_state(loop_, *processes, config_.state_reader, state_dir));
   for (const std::string& damage : opened.damage) logger_.error("client state is damaged", {{"what", damage}, {"kept_as", opened.kept_as}});
+  if (!opened.unchecked.empty()) logger_.warn("client state is used unchecked", {{"why", opened.unchecked}});
   store_ = std::move(opened.store);
   writer_ = std::make_unique<StateWriter>(loop_, *store_, store_scope_, logger_);
   STEPPE_CO_TRY(kernel::Beneath root, kernel::Beneath::at(alloc_dir));

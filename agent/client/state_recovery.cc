@@ -165,7 +165,7 @@ io::Task<Result<OpenedState>> open_state(io::Loop& loop, io::Processes& processe
   if (has(entries, kFile)) {
     Result<> renewed = co_await renew(loop, processes, std::move(reader), directory, *files, entries, out);
     // No process, no memory, no space: the file is taken as it is, which is good nearly always.
-    if (!renewed.ok() && out.damage.empty()) out.damage.push_back("not checked: " + renewed.error().message());
+    if (!renewed.ok() && out.damage.empty()) out.unchecked = renewed.error().message();
     else if (!renewed.ok()) co_return std::move(renewed).error();
   }
   auto open = [directory] { return StateStore::open(directory); };

@@ -37,6 +37,7 @@ struct OpenedState {
   std::unique_ptr<StateStore> store;
   std::vector<std::string> damage;  // empty: all is well. Else what was wrong, and each alloc that it costs
   std::string kept_as;              // where the damaged file is
+  std::string unchecked;            // why the file could not be looked at first (no process, no space); it is used as it is
 };
 
 // Opens the state in the existing directory, whatever condition it is in. An error is one of the machine (no space, no
