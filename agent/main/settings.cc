@@ -103,6 +103,9 @@ Result<> apply_flags(const Flags& flags, config::AgentConfig& config) {
   if (flags.on("log-json")) config.log_json = true;
   STEPPE_TRY(config.server.bootstrap_expect, flags.number("bootstrap-expect", config.server.bootstrap_expect));
   STEPPE_TRY(config.ports.http, flags.number("http-port", config.ports.http));
+  if (config.ports.http < 0 || config.ports.http > 65535) {
+    return Error(Code::kInvalid, std::format("-http-port {}: a port is a number from 0 to 65535", config.ports.http));
+  }
   for (const std::string& pair : flags.list("meta")) {
     const size_t equals = pair.find('=');
     if (equals == std::string::npos) return Error(Code::kInvalid, std::format("-meta \"{}\": expected key=value", pair));

@@ -5,6 +5,7 @@ start_files
 tar -C "$bin" --mtime=@0 --owner=0 --group=0 -czf "$work/www/hello.tar.gz" hello-service
 sum=$(sha256sum "$work/www/hello.tar.gz" | cut -d' ' -f1)
 word=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+expect_text "a port that is none is refused" '-http-port 99999: a port is' steppe agent -dev -http-port 99999
 start_agent -dev
 vars=(-var "source=http://127.0.0.1:$((port + 1))/hello.tar.gz" -var "checksum=sha256:$sum" -var "word=$word")
 

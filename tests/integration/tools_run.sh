@@ -16,6 +16,7 @@ state=$repo/$STEPPE_RUN_STATE
 trap 'tools/run --stop >/dev/null 2>&1; rm -rf "$work" "$state"; exit $((failures > 0))' EXIT
 
 says "a word that it does not know gets the usage" 'tools/run --status' tools/run --wrong; ends "that" 2
+says "help is no error" 'tools/run --stop' tools/run --help; ends "that" 0
 says "no agent runs before" '^agent: not running$' tools/run --status; ends "--status" 3
 says "stopping nothing is fine" '^stopped$' tools/run --stop; ends "that" 0
 says "tools/run ends with the job's line" '^hello [0-9a-f]{16} from allocation [0-9a-f-]{36}' tools/run; ends "tools/run" 0
@@ -38,6 +39,9 @@ says "a second tools/run goes on from there" '^hello [0-9a-f]{16} from allocatio
 [ "$(cat "$state/agent.pid")" = "$pid" ] && ok "with the same agent" || bad "with the same agent"
 [ "$(cat "$state/word")" != "$word" ] && ok "and a new word" || bad "and a new word"
 says "one job is there" '^1$' bash -c "tools/run --status | grep -c '^hello '"
+
+mkdir -p "$state"
+says "two at once: the second says so" 'another tools/run is at work' flock "$state/lock" tools/run; ends "that" 1
 
 # --- The package
 says "tools/run --package builds it" 'dpkg-deb: building package' tools/run --package; ends "that" 0
