@@ -84,6 +84,7 @@ io::Task<Result<>> Client::run(std::stop_token stop, Leave how, Duration stop_li
 
 io::Task<void> Client::leave(Leave how, Duration limit) {
   if (how == Leave::kStopTasks) {
+    leaving_ = true;  // the servers may place what ends here anew, on this very node
     io::Deadline deadline = io::Deadline::in(loop_, limit);
     for (auto& [id, alloc] : allocs_) alloc->request_stop(TaskMachine::KillMode::kNoDelay);
     std::vector<AllocRunner*> waiting;
@@ -188,6 +189,7 @@ void Client::add(std::unique_ptr<schema::Allocation> alloc) {
     known->update(std::move(alloc));
     return;
   }
+  if (leaving_) return;
   if (!Uuid::parse(id).ok()) {
     logger_.error("alloc with an id that is no UUID", {{"alloc_id", id.substr(0, 64)}});
     return;

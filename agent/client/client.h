@@ -99,6 +99,7 @@ class Client {
   io::Event dirty_event_, registered_;
   Duration ttl_ = std::chrono::seconds(10);
   bool ready_ = false;
+  bool leaving_ = false;  // tasks are being stopped for good: no new alloc is taken
   bool heartbeat_ok_ = false;
   bool leftovers_cleared_ = false;
 };
