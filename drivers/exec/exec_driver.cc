@@ -25,6 +25,7 @@ using isolate::Op;
 struct Config {
   std::string command, work_dir, pid_mode, ipc_mode;
   std::vector<std::string> args, cap_add, cap_drop;
+  bool writable_root = false;
 };
 
 Result<Config> parse_config(const ConfigMap& map, const Options& options) {
@@ -37,6 +38,7 @@ Result<Config> parse_config(const ConfigMap& map, const Options& options) {
   out.ipc_mode = read.choice("ipc_mode", {"private", "host"}, options.default_ipc_mode);
   out.cap_add = read.text_list("cap_add");
   out.cap_drop = read.text_list("cap_drop");
+  out.writable_root = read.boolean("writable_root", false);
   if (!out.work_dir.empty() && !out.work_dir.starts_with('/')) read.reject("work_dir", "must be an absolute path inside the task");
   STEPPE_TRY_VOID(read.finish());
   return out;
@@ -190,7 +192,7 @@ class ExecDriver : public drivers::Driver {
         plan.head.clone_flags &= ~static_cast<uint64_t>(CLONE_NEWNS);
         plan.prelude(Op::kUnshare, "make the task's mount namespace").a = CLONE_NEWNS;
       }
-      isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc, mutations};
+      isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc, parsed.writable_root, mutations};
       STEPPE_TRY_VOID(isolate::add_root(plan, request, launch.keep));
     }
     if (reset_oom_score_) {

@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +16,7 @@
 
 #include "drivers/exec/exec_driver.h"
 #include "drivers/isolate/system_filter.h"
+#include "drivers/isolate/task_root.h"
 #include "init/base/text.h"
 #include "init/sys/kernel/host_file.h"
 
@@ -49,9 +53,13 @@ class Exec : public ::testing::Test {
     open(Options());
   }
   void TearDown() override {
-    for (auto& task : tasks_) (void)task->destroy();
-    driver_.reset();
+    end_tasks();
     if (!base_.empty()) fs::remove_all(base_);
+  }
+  void end_tasks() {
+    for (auto& task : tasks_) (void)task->destroy();
+    tasks_.clear();
+    driver_.reset();
   }
   void open(Options options) {
     auto host = executor::Host::open({base_ + "/run", executor_program(), "steppe-test.slice", false}, clock_);
@@ -386,6 +394,185 @@ TEST_F(Exec, volumes_and_devices) {
   auto result = wait(start(std::move(config)));
   EXPECT_EQ(result.code, 0) << log("vol", "stderr");
   EXPECT_EQ(log("vol"), "content\nreadonly\nc\n2\n");
+}
+
+// ---- writable_root ----
+
+bool kernel_has_overlayfs() {
+  kernel::Fd(static_cast<int>(::syscall(SYS_fsopen, "overlay", 0)));  // loads the module where there is one
+  auto list = kernel::read_host_file("/proc/filesystems");
+  return list.ok() && list->find("\toverlay\n") != std::string::npos;
+}
+
+class WritableRoot : public Exec {
+ protected:
+  void SetUp() override {
+    Exec::SetUp();
+    if (IsSkipped()) return;
+    if (!kernel_has_overlayfs()) GTEST_SKIP() << "this kernel has no overlayfs";
+  }
+  void TearDown() override {
+    end_tasks();
+    for (auto it = mounts_.rbegin(); it != mounts_.rend(); ++it) ::umount2(it->c_str(), MNT_DETACH);
+    Exec::TearDown();
+  }
+  // As root, with everything on standard output and error in files of the alloc's.
+  drivers::TaskConfig writer(const std::string& alloc, const std::string& attempt, const std::string& script) {
+    auto out = config(alloc, {{"command", "/bin/sh"}, {"args", ConfigList{"-c", "exec >/local/out 2>&1; " + script}}, {"writable_root", true}});
+    out.id = attempt;
+    out.user = "root";
+    return out;
+  }
+  std::string written(const std::string& alloc) {
+    std::ifstream in(base_ + "/" + alloc + "/web/local/out");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::string run(const std::string& alloc, const std::string& attempt, const std::string& script) {
+    EXPECT_TRUE(wait(start(writer(alloc, attempt, script))).success()) << script << ": " << written(alloc);
+    return written(alloc);
+  }
+  std::string refusal(drivers::TaskConfig config, Code code) {
+    auto task = driver_->start(std::move(config));
+    if (task.ok()) {
+      tasks_.push_back(std::move(*task));
+      ADD_FAILURE() << "started";
+      return "";
+    }
+    EXPECT_EQ(task.error().code(), code) << task.error().message();
+    EXPECT_TRUE(fs::is_empty(base_ + "/run")) << "nothing stays behind";
+    return task.error().message();
+  }
+  void mount(const char* type, const std::string& at, const std::string& options = "") {
+    fs::create_directories(at);
+    ASSERT_EQ(::mount(type, at.c_str(), type, 0, options.c_str()), 0) << type << " at " << at << ": " << std::strerror(errno);
+    mounts_.push_back(at);
+  }
+  // A driver that shows its tasks the host's /usr and a made /etc.
+  void open_with_own_etc() {
+    fs::create_directories(base_ + "/host/etc/deep/er");
+    std::ofstream(base_ + "/host/etc/passwd") << "root:x:0:0::/:/bin/sh\n";
+    std::ofstream(base_ + "/host/etc/motd") << "from the host\n";
+    Options options;
+    options.chroot_env = isolate::default_chroot_env();
+    options.chroot_env.erase("/etc");
+    options.chroot_env[base_ + "/host/etc"] = "/etc";
+    open(std::move(options));
+  }
+  std::vector<std::string> mounts_;
+};
+
+TEST_F(WritableRoot, what_a_task_changes_is_its_own) {
+  open_with_own_etc();
+  EXPECT_EQ(run("one", "one.1",
+                "echo made >/etc/x; printf '#!/bin/sh\necho runs\n' >/usr/bin/steppe-y; chmod 755 /usr/bin/steppe-y; steppe-y;"
+                "echo changed >>/etc/motd; cat /etc/motd; rm /etc/passwd; mkdir -p /opt/app; echo top >/opt/app/z; cat /etc/x /opt/app/z"),
+            "runs\nfrom the host\nchanged\nmade\ntop\n");
+  // Neither the host nor another task has it.
+  EXPECT_FALSE(fs::exists(base_ + "/host/etc/x"));
+  EXPECT_TRUE(fs::exists(base_ + "/host/etc/passwd"));
+  EXPECT_FALSE(fs::exists("/usr/bin/steppe-y"));
+  EXPECT_FALSE(fs::exists("/opt/app"));
+  const char* const look = "cat /etc/motd; for f in /etc/x /etc/passwd /usr/bin/steppe-y /opt/app/z; do test -e $f && echo $f; done; true";
+  EXPECT_EQ(run("two", "two.1", look), "from the host\n/etc/passwd\n");
+  // The next attempt of the same task finds what the first left; an ordinary one of the same directory does not.
+  EXPECT_EQ(run("one", "one.2", look), "from the host\nchanged\n/etc/x\n/usr/bin/steppe-y\n/opt/app/z\n");
+  auto plain = writer("one", "one.3", look);
+  plain.config.erase(plain.config.find("writable_root"));
+  EXPECT_TRUE(wait(start(std::move(plain))).success());
+  EXPECT_EQ(written("one"), "from the host\n/etc/passwd\n/opt/app/z\n");
+  // It lies where the alloc's disk limit counts it, and where only the agent reaches it.
+  std::string layer = base_ + "/one/web/private/overlay/etc/upper";
+  EXPECT_TRUE(fs::exists(layer + "/x"));
+  EXPECT_TRUE(fs::exists(base_ + "/one/web/private/overlay/usr/upper/bin/steppe-y"));
+  struct stat st;
+  ASSERT_EQ(::stat((base_ + "/one/web/private").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0700u);
+}
+
+TEST_F(WritableRoot, is_no_less_of_a_sandbox) {
+  std::string text = run("box", "box.1", "cat /proc/self/mountinfo");
+  std::set<std::string> writable;
+  for (std::string_view line : split(text, '\n')) {
+    auto word = split(line, ' ');
+    if (word.size() < 10) continue;
+    std::string target(word[4]), flags(word[5]);
+    if (flags.starts_with("rw")) writable.insert(target);
+    EXPECT_NE(flags.find("nosuid"), std::string::npos) << line;
+    if (target == "/" || target == "/usr" || target == "/etc") EXPECT_NE(flags.find("nodev"), std::string::npos) << line;
+    EXPECT_EQ(line.find(base_ + "/"), std::string::npos) << "a path of the host: " << line;
+  }
+  EXPECT_TRUE(writable.contains("/"));
+  EXPECT_TRUE(writable.contains("/usr"));
+  EXPECT_TRUE(writable.contains("/etc"));
+  EXPECT_FALSE(writable.contains("/sys"));
+  EXPECT_FALSE(writable.contains("/proc/sys"));
+  // The layers are out of reach, for root as well.
+  EXPECT_EQ(run("box", "box.2", "ls -A /private; echo x 2>/dev/null >/private/x && echo written; mv /private /p 2>/dev/null && echo moved; rm -rf /private 2>/dev/null; ls -d /private"), "/private\n");
+  EXPECT_TRUE(fs::exists(base_ + "/box/web/private/overlay/etc/work"));
+  // Permissions are as ever: who is nobody changes nothing of root's.
+  auto nobody = writer("box2", "box.3", "echo x 2>/dev/null >/etc/x && echo written; echo x 2>/dev/null >>/etc/passwd && echo appended; id -u");
+  nobody.user = "";
+  EXPECT_TRUE(wait(start(std::move(nobody))).success());
+  EXPECT_EQ(written("box2"), "65534\n");
+}
+
+TEST_F(WritableRoot, keeps_the_modes_of_what_it_covers) {
+  open_with_own_etc();
+  ::chmod((base_ + "/host/etc").c_str(), 0750);
+  ASSERT_EQ(::chown((base_ + "/host/etc").c_str(), 0, 42), 0);
+  EXPECT_EQ(run("modes", "modes.1", "stat -c '%a %u %g' /etc; chmod 711 /etc"), "750 0 42\n");
+  EXPECT_EQ(run("modes", "modes.2", "stat -c '%a %u %g' /etc"), "711 0 42\n");
+  EXPECT_EQ(run("modes2", "modes.3", "stat -c '%a %u %g' /etc"), "750 0 42\n");
+}
+
+TEST_F(WritableRoot, shows_what_is_mounted_below) {
+  fs::create_directories(base_ + "/host/etc/deep/er");
+  mount("tmpfs", base_ + "/host/etc/deep/er", "mode=755");
+  std::ofstream(base_ + "/host/etc/deep/er/file") << "deep\n";
+  mount("tmpfs", base_ + "/host/etc/deep/er/still", "mode=755");
+  std::ofstream(base_ + "/host/etc/deep/er/still/file") << "deeper\n";
+  open_with_own_etc();
+  EXPECT_EQ(run("sub", "sub.1", "cat /etc/deep/er/file /etc/deep/er/still/file; echo x >/etc/deep/x && cat /etc/deep/x;"
+                                "echo y 2>/dev/null >/etc/deep/er/y || echo readonly"),
+            "deep\ndeeper\nx\nreadonly\n");
+  EXPECT_FALSE(fs::exists(base_ + "/host/etc/deep/x"));
+}
+
+TEST_F(WritableRoot, refusals_say_why) {
+  EXPECT_FALSE(driver_->validate({{"command", "x"}, {"writable_root", "maybe"}}).ok());
+  EXPECT_TRUE(driver_->validate({{"command", "x"}, {"writable_root", "true"}}).ok());
+  // An alloc directory on an overlay, as in a container.
+  mount("tmpfs", base_ + "/layers");
+  for (const char* name : {"lower", "upper", "work"}) fs::create_directories(base_ + "/layers/" + name);
+  mount("overlay", base_ + "/container", std::format("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work", base_ + "/layers"));
+  auto nested = writer("container/n", "n.1", "true");
+  EXPECT_EQ(refusal(std::move(nested), Code::kUnsupported).substr(0, 200),
+            "writable_root: the file system of the data directory cannot hold a writable layer over /etc (it is an overlayfs itself): put data_dir on ext4, xfs, btrfs or tmpfs");
+  // An alloc directory within what the task sees.
+  Options options;
+  options.chroot_env = isolate::default_chroot_env();
+  options.chroot_env[base_] = "/data";
+  open(std::move(options));
+  EXPECT_EQ(refusal(writer("inside", "inside.1", "true"), Code::kInvalid),
+            std::format("writable_root: the data directory lies within {}, so it cannot hold what the task changes there", base_));
+  // A link where the layers go.
+  open(Options());
+  auto bent = writer("bent", "bent.1", "true");
+  fs::create_directory_symlink("/etc", base_ + "/bent/web/private");
+  refusal(std::move(bent), Code::kDenied);
+  EXPECT_FALSE(fs::exists("/etc/overlay"));
+}
+
+// Runs where the others cannot: in a guest without the module.
+TEST_F(Exec, writable_root_needs_overlayfs) {
+  if (kernel_has_overlayfs()) return;
+  auto config = shell("w", "true");
+  config.config.emplace("writable_root", true);
+  auto task = driver_->start(std::move(config));
+  ASSERT_FALSE(task.ok());
+  EXPECT_EQ(task.error().code(), Code::kUnsupported);
+  EXPECT_EQ(task.error().message(), "writable_root: this kernel has no overlayfs (CONFIG_OVERLAY_FS, the module \"overlay\")");
+  EXPECT_FALSE(fs::exists(base_ + "/run/w"));
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <format>
 #include <thread>
 
+#include "drivers/isolate/writable_view.h"
 #include "init/base/text.h"
 #include "init/sys/kernel/beneath.h"
 #include "init/sys/kernel/host_file.h"
@@ -26,6 +28,7 @@ using kernel::Fd;
 
 constexpr uint64_t kHostView = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 constexpr uint64_t kData = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+constexpr size_t kMaxBelow = 64;  // mounts below one entry that a writable root keeps; each is a step of the plan
 constexpr uint64_t kApi = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 Error failed(std::string_view call, std::string_view what) { return Error::from_errno(errno, std::format("{} {}", call, what)); }
@@ -73,8 +76,32 @@ struct Source {
   DetachedMount mount;
 };
 
+Result<std::string> real_path(const Fd& fd, const std::string& name) {
+  char path[4096];
+  ssize_t n = ::readlink(std::format("/proc/self/fd/{}", fd.get()).c_str(), path, sizeof path);
+  if (n <= 0 || static_cast<size_t>(n) == sizeof path) return failed("find the place of", name);
+  return std::string(path, static_cast<size_t>(n));
+}
+
+// The mounts below `path`, relative to it and in order, without those below another of them.
+std::vector<std::string> mounts_below(const std::vector<kernel::MountEntry>& table, const std::string& path) {
+  std::vector<std::string> targets, out;
+  for (const kernel::MountEntry& mount : table) {
+    if (mount.target.size() > path.size() + 1 && mount.target.starts_with(path) && mount.target[path.size()] == '/') {
+      targets.push_back(mount.target.substr(path.size() + 1));
+    }
+  }
+  std::ranges::sort(targets);
+  for (std::string& target : targets) {
+    bool inner = !out.empty() && (target == out.back() || target.starts_with(out.back() + "/"));
+    if (!inner) out.push_back(std::move(target));
+  }
+  return out;
+}
+
 Result<std::vector<Source>> collect(const std::map<std::string, std::string>& chroot_env) {
   std::vector<Source> out;
+  STEPPE_TRY(std::vector<kernel::MountEntry> table, kernel::read_mountinfo());
   for (const auto& [source, destination] : chroot_env) {
     struct stat st;
     if (::lstat(source.c_str(), &st) != 0) {
@@ -97,11 +124,20 @@ Result<std::vector<Source>> collect(const std::map<std::string, std::string>& ch
     STEPPE_TRY(Fd fd, kernel::open_host(source, O_PATH));
     if (::fstat(fd.get(), &st) != 0) return failed("stat", source);
     found.entry.is_file = !S_ISDIR(st.st_mode);
+    found.entry.source = source;
+    STEPPE_TRY(std::string place, real_path(fd, source));
+    found.entry.below = mounts_below(table, place);
     STEPPE_TRY(found.mount, DetachedMount::clone(fd.get(), source, DetachedMount::Depth::kRecursive));
     STEPPE_TRY_VOID(found.mount.set_attributes(kHostView, 0, DetachedMount::Depth::kRecursive).wrap(source));
     out.push_back(std::move(found));
   }
   return out;
+}
+
+bool is_mount_root(const Fd& directory, const std::string& path) {
+  struct statx st;
+  return ::statx(directory.get(), path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) == 0 &&
+         (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 Result<> touch(const Beneath& tree, const std::string& path, bool is_file) {
@@ -163,7 +199,7 @@ class Assembly {
 
   Result<> root() {
     STEPPE_TRY(DetachedMount mount, DetachedMount::clone(config_.task_dir.get(), "the task directory", DetachedMount::Depth::kOne));
-    STEPPE_TRY_VOID(mount.set_attributes(kHostView, 0, DetachedMount::Depth::kOne));
+    STEPPE_TRY_VOID(mount.set_attributes(request_.writable ? kData : kHostView, 0, DetachedMount::Depth::kOne));
     root_ = hold(mount.release());
     Step& s = plan_.step(Op::kAttach, "mount the task directory");
     s.fd = root_;
@@ -205,8 +241,33 @@ class Assembly {
         continue;
       }
       STEPPE_TRY_VOID(touch(tree_, entry.destination, entry.is_file));
-      move(entry.slot, entry.destination);
+      if (request_.writable && !entry.is_file) {
+        STEPPE_TRY_VOID(writable_view(entry));
+      } else {
+        move(entry.slot, entry.destination);
+      }
     }
+    if (request_.writable) return cover_layers();
+    return {};
+  }
+
+  // An overlay shows one mount of the host; what is mounted below it comes from the template, read-only.
+  Result<> writable_view(const TemplateRoot::Entry& entry) {
+    if (entry.below.size() > kMaxBelow) {
+      return {Code::kUnsupported, std::format("writable_root: {} file systems are mounted below {}, more than {}", entry.below.size(), entry.source, kMaxBelow)};
+    }
+    STEPPE_TRY(Fd lower, kernel::open_host(entry.source, O_PATH | O_DIRECTORY));
+    STEPPE_TRY(DetachedMount mount, make_writable_view(tree_, lower, entry.source, entry.destination).wrap("writable_root"));
+    attach(hold(mount.release()), entry.destination);
+    for (const std::string& path : entry.below) move(std::format("{}/{}", entry.slot, path), std::format("{}/{}", entry.destination, path));
+    return {};
+  }
+
+  // What lies under an overlay must not change but through it.
+  Result<> cover_layers() {
+    std::string place(kLayersParent);
+    STEPPE_TRY_VOID(tree_.make_directories(place, 0700));
+    mount_new("tmpfs", place, kApi | MOUNT_ATTR_RDONLY, "mode=700,size=4k");
     return {};
   }
 
@@ -353,6 +414,8 @@ Result<> TemplateRoot::assemble(const std::map<std::string, std::string>& chroot
       source.entry.slot = std::format("env/{}", i);
       STEPPE_TRY_VOID(touch(tree, source.entry.slot, source.entry.is_file));
       STEPPE_TRY_VOID(source.mount.attach(root.get(), source.entry.slot).wrap(source.entry.destination));
+      // One that another mount hides cannot be reached, and need not be.
+      std::erase_if(source.entry.below, [&](const std::string& path) { return !is_mount_root(root, std::format("{}/{}", source.entry.slot, path)); });
     }
     entries_.push_back(std::move(source.entry));
   }

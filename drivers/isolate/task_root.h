@@ -26,6 +26,8 @@ class TemplateRoot {
     std::string destination;  // relative, "usr"
     std::string link;         // not empty: recreated as a symlink ("bin" -> "usr/bin")
     std::string slot;         // where the template holds the mount: "env/0"
+    std::string source;       // on the host: "/usr"
+    std::vector<std::string> below;  // what is mounted below it, relative to it, the outermost only
     bool is_file = false;
   };
 
@@ -52,6 +54,7 @@ struct RootRequest {
   const TemplateRoot* base = nullptr;
   bool cgroup_mount = false;      // show the task its cgroup under /sys/fs/cgroup
   bool private_pid = true, private_ipc = true;
+  bool writable = false;          // the root and its host directories by overlays (writable_view.h), for this task alone
   Mutations mutations;
 };
 
