@@ -21,6 +21,7 @@ constexpr Duration kBlockingQuery = std::chrono::minutes(5);
 constexpr Duration kRetryBase = std::chrono::seconds(1);
 constexpr Duration kRetryMost = std::chrono::seconds(15);
 constexpr size_t kAllocsPerFetch = 64;
+constexpr Duration kQuietAfterStart = std::chrono::milliseconds(200);
 
 // 1 s, 2 s, 4 s ... 15 s, each plus up to as much again: a lost server is not stormed on its return.
 Duration backoff(int failures, Rng& rng) {
@@ -76,6 +77,7 @@ io::Task<Result<>> Client::run(std::stop_token stop, Leave how, Duration stop_li
   scope_.spawn(watch_allocs());
   scope_.spawn(send_updates());
   scope_.spawn(collect_garbage());
+  scope_.spawn(keep_prepared());
   io::Event never(loop_);
   (void)co_await never.wait({.stop = std::move(stop)});
   co_await leave(how, stop_limit);
@@ -364,6 +366,21 @@ io::Task<void> Client::collect_garbage() {
       logger_.info("collecting a finished alloc", {{"alloc_id", finished[i]}, {"disk_full", full}});
       co_await destroy(finished[i]);
     }
+  }
+}
+
+// What the next start can use is made while nothing starts: in a burst of starts the making would only slow them.
+io::Task<void> Client::keep_prepared() {
+  for (;;) {
+    for (auto& [name, driver] : drivers_) {
+      auto work = [driver] { return driver->prepare(); };
+      Result<> ready = co_await io::run_blocking(loop_, std::move(work));
+      if (!ready.ok()) logger_.debug("nothing stands ready for the next start", {{"driver", name}, {"error", ready.error()}});
+    }
+    Result<> began = co_await context_->started.wait({.stop = scope_.token()});
+    if (!began.ok()) co_return;
+    Result<> quiet = co_await io::sleep_for(loop_, kQuietAfterStart, scope_.token());
+    if (!quiet.ok()) co_return;
   }
 }
 

@@ -68,6 +68,7 @@ class Client {
   io::Task<void> watch_allocs();
   io::Task<void> send_updates();
   io::Task<void> collect_garbage();
+  io::Task<void> keep_prepared();
   io::Task<Result<>> register_and_report();
   io::Task<Result<>> flush_updates();
   void add(std::unique_ptr<schema::Allocation> alloc);

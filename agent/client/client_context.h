@@ -92,6 +92,7 @@ struct ClientContext {
   // Allocs are set up a few at a time: the first of a thousand run while the last still wait, and what a start costs
   // does not grow with how many directories stand ready.
   io::Permits setting_up{loop, 8};
+  io::Event started{loop};  // pulsed when a driver has started a task
   // Whether an alloc is here and has not ended: its successor waits for its disk.
   std::function<bool(std::string_view alloc_id)> unfinished;
 };

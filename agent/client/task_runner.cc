@@ -354,6 +354,7 @@ io::Task<void> TaskRunner::start() {
   }
   running_ = *std::move(started);
   handle_ = running_->handle();
+  context_.started.pulse();
   if (detached_) {
     persist();
     running_.reset();

@@ -189,6 +189,10 @@ class Driver {
   // Pure check of a `config` block as written (strings may still hold ${...}). The error names the key.
   virtual Result<> validate(const ConfigMap& config) const = 0;
 
+  // Gets ready what the next start() can use, if it is not. Called while nothing starts. After an error the next start()
+  // takes a little longer.
+  virtual Result<> prepare() { return {}; }  // (blocks, a ms)
+
   // Starts the task. On success its process has passed execve and its run directory and executor exist. On error
   // nothing is left behind. An error with code kUnavailable, kIo or kExhausted may be retried; others will not change.
   virtual Result<std::unique_ptr<Task>> start(TaskConfig config) = 0;  // (blocks, a few ms)

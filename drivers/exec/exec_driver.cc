@@ -8,6 +8,7 @@
 #include <format>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "drivers/isolate/account.h"
 #include "drivers/isolate/system_filter.h"
@@ -73,6 +74,7 @@ class ExecDriver : public drivers::Driver {
     auto base = isolate::TemplateRoot::build(chroot_env);
     if (base.ok()) base_ = std::move(*base);
     else unhealthy_ = base.error().message();
+    if (base_) open_standby();
     // The task is born with the agent's value, which a service manager may have lowered.
     auto adjust = kernel::read_host_file("/proc/self/oom_score_adj");
     reset_oom_score_ = adjust.ok() && trim(*adjust) != "0";
@@ -107,6 +109,8 @@ class ExecDriver : public drivers::Driver {
     return caps.ok() ? Result<>() : Result<>(std::move(caps).error().wrap("driver exec"));
   }
 
+  Result<> prepare() override { return standby_ ? standby_->refill() : Result<>(); }
+
   Result<std::unique_ptr<drivers::Task>> start(TaskConfig config) override {
     if (!base_) return {Code::kUnsupported, std::format("driver exec: {}", unhealthy_)};
     STEPPE_TRY(Config parsed, parse_config(config.config, options_));
@@ -118,8 +122,8 @@ class ExecDriver : public drivers::Driver {
     STEPPE_TRY(isolate::Identity identity, identify(config, parsed));
     STEPPE_TRY(std::vector<sock_filter> filter, filter_for(identity.bounding));
     if (!options_.mutations.no_seccomp) identity.filter = filter;
-    STEPPE_TRY_VOID(compose(launch, config, parsed, identity));
-    remember(launch, identity);
+    STEPPE_TRY(uint64_t namespaces, compose(launch, config, parsed, identity));
+    remember(launch, identity, namespaces);
     return executor::start(host_, std::move(launch));
   }
 
@@ -128,6 +132,17 @@ class ExecDriver : public drivers::Driver {
   Result<std::vector<std::string>> attempts() override { return executor::attempts(*host_); }
 
  private:
+  // For tasks as most are: the driver's default modes and capabilities.
+  void open_standby() {
+    if (host_->cgroup_parent() == nullptr || options_.mutations.no_namespaces || options_.mutations.no_pivot) return;
+    executor::Preparation usual;
+    usual.mount_namespace = base_->namespace_fd();
+    usual.namespaces = CLONE_NEWNS | CLONE_NEWUTS | (options_.default_pid_mode == "private" ? CLONE_NEWPID : 0) |
+                       (options_.default_ipc_mode == "private" ? CLONE_NEWIPC : 0);
+    usual.bounding = isolate::default_capabilities() & allowed_;
+    standby_.emplace(host_->program(), host_->dev_null(), usual);
+  }
+
   Result<isolate::Identity> identify(const TaskConfig& config, const Config& parsed) {
     isolate::Identity out;
     std::string_view user = config.user.empty() ? std::string_view("nobody") : config.user;
@@ -162,7 +177,8 @@ class ExecDriver : public drivers::Driver {
     return filters_.emplace(bounding, std::move(filter)).first->second;
   }
 
-  Result<> compose(executor::Launch& launch, const TaskConfig& config, const Config& parsed, const isolate::Identity& identity) {
+  // Returns the namespaces that the task has of its own.
+  Result<uint64_t> compose(executor::Launch& launch, const TaskConfig& config, const Config& parsed, const isolate::Identity& identity) {
     isolate::PlanBuilder& plan = launch.plan;
     const isolate::Mutations& mutations = options_.mutations;
     bool cgroup = host_->cgroup_parent() != nullptr;
@@ -170,6 +186,7 @@ class ExecDriver : public drivers::Driver {
     bool private_ipc = parsed.ipc_mode == "private" && !mutations.no_namespaces;
     plan.head.clone_flags = CLONE_NEWNS | (mutations.no_namespaces ? 0 : CLONE_NEWUTS) | (private_pid ? CLONE_NEWPID : 0) |
                             (private_ipc ? CLONE_NEWIPC : 0);
+    uint64_t namespaces = plan.head.clone_flags;
     plan.head.kill_mode = cgroup ? isolate::KillMode::kCgroup : private_pid ? isolate::KillMode::kPidNamespace : isolate::KillMode::kDescendants;
     plan.step(Op::kParentDeathSignal, "tie the task to its executor").a = SIGKILL;
     plan.step(Op::kSetsid, "make a session");
@@ -181,17 +198,8 @@ class ExecDriver : public drivers::Driver {
     }
     if (cgroup && !mutations.no_namespaces) plan.step(Op::kUnshare, "make a cgroup namespace").a = CLONE_NEWCGROUP;
     if (!mutations.no_pivot) {
-      isolate::Step& enter = plan.prelude(Op::kSetNamespace, "enter the template's mount namespace");
-      enter.fd = base_->namespace_fd();
-      enter.a = CLONE_NEWNS;
-      plan.inherit(base_->namespace_fd());
-      // The task's mounts live in a namespace that its executor shares: the kernel takes them down (a grace period of
-      // RCU) when the executor goes, after the exit was told, not between the task's end and its executor hearing of
-      // it. An executor that finds descendants by path, in /proc, must not see the task's.
-      if (plan.head.kill_mode != isolate::KillMode::kDescendants) {
-        plan.head.clone_flags &= ~static_cast<uint64_t>(CLONE_NEWNS);
-        plan.prelude(Op::kUnshare, "make the task's mount namespace").a = CLONE_NEWNS;
-      }
+      launch.preparation = prepare(plan.head, identity.bounding);
+      if (standby_) launch.standby = &*standby_;
       isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc, parsed.writable_root, mutations};
       STEPPE_TRY_VOID(isolate::add_root(plan, request, launch.keep));
     }
@@ -210,14 +218,25 @@ class ExecDriver : public drivers::Driver {
     std::vector<std::string> argv = parsed.args;
     argv.insert(argv.begin(), parsed.command);
     plan.command(candidates, argv, config.env);
-    return {};
+    return namespaces;
   }
 
-  void remember(executor::Launch& launch, const isolate::Identity& identity) const {
+  // The task's namespaces are its executor's too: made before the task is known, and taken down (the mounts after a
+  // grace period of RCU) when the executor goes, after the exit was told, not between the task's end and its executor
+  // hearing of it. An executor that finds descendants by path, in /proc, must not see the task's.
+  executor::Preparation prepare(isolate::PlanHead& head, kernel::CapabilitySet bounding) const {
+    executor::Preparation out;
+    out.mount_namespace = base_->namespace_fd();
+    out.bounding = bounding;
+    if (head.kill_mode != isolate::KillMode::kDescendants) out.namespaces = std::exchange(head.clone_flags, 0);
+    return out;
+  }
+
+  void remember(executor::Launch& launch, const isolate::Identity& identity, uint64_t namespaces) const {
     executor::Profile& profile = launch.profile;
     profile.isolated = true;
     profile.change_identity = true;
-    profile.namespaces = launch.plan.head.clone_flags | CLONE_NEWNS;
+    profile.namespaces = namespaces;
     if (host_->cgroup_parent() != nullptr && !options_.mutations.no_namespaces) profile.namespaces |= CLONE_NEWCGROUP;
     if (launch.config->network_namespace) profile.namespaces |= CLONE_NEWNET;
     profile.uid = identity.account.uid;
@@ -234,6 +253,7 @@ class ExecDriver : public drivers::Driver {
   Options options_;
   kernel::CapabilitySet allowed_ = 0;
   std::optional<isolate::TemplateRoot> base_;
+  std::optional<executor::StandbySlot> standby_;
   std::optional<kernel::Beneath> etc_;
   isolate::AccountCache accounts_;
   std::string unhealthy_;

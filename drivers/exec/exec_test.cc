@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,6 +13,8 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <format>
+#include <map>
 #include <set>
 
 #include "drivers/exec/exec_driver.h"
@@ -19,6 +22,7 @@
 #include "drivers/isolate/task_root.h"
 #include "init/base/text.h"
 #include "init/sys/kernel/host_file.h"
+#include "init/sys/kernel/process.h"
 
 namespace steppe::exec {
 namespace {
@@ -573,6 +577,97 @@ TEST_F(Exec, writable_root_needs_overlayfs) {
   EXPECT_EQ(task.error().code(), Code::kUnsupported);
   EXPECT_EQ(task.error().message(), "writable_root: this kernel has no overlayfs (CONFIG_OVERLAY_FS, the module \"overlay\")");
   EXPECT_FALSE(fs::exists(base_ + "/run/w"));
+}
+
+// The processes of this test's executors, by what `ps` shows.
+std::map<int, std::string> executors_of(int parent) {
+  std::map<int, std::string> out;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    auto pid = parse_int(entry.path().filename().string());
+    if (!pid.ok()) continue;
+    auto stat = kernel::read_host_file(std::format("/proc/{}/stat", *pid));
+    auto title = kernel::read_host_file(std::format("/proc/{}/cmdline", *pid));
+    if (!stat.ok() || !title.ok() || title->empty()) continue;
+    auto fields = split(std::string_view(*stat).substr(stat->rfind(')') + 2), ' ');
+    if (fields.size() > 1 && fields[1] == std::to_string(parent)) out[static_cast<int>(*pid)] = trim(std::string_view(*title).substr(0, title->find('\0')));
+  }
+  return out;
+}
+
+TEST_F(Exec, a_standby_becomes_the_task_s_executor) {
+  ASSERT_TRUE(driver_->prepare().ok());
+  ASSERT_TRUE(driver_->prepare().ok()) << "one is enough";
+  auto waiting = executors_of(::getpid());
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(waiting.begin()->second, "steppe-executor: standby");
+  auto* task = start(shell("warm", "exec sleep 1000"));
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(task->handle().executor_pid, waiting.begin()->first);
+  EXPECT_EQ(executors_of(::getpid()), (std::map<int, std::string>{{waiting.begin()->first, "steppe-executor: 0a1b2c3d web"}}));
+  // Another is not made before it is asked for, and a start without one is no worse.
+  auto* cold = start(shell("cold", "exit 4"));
+  ASSERT_NE(cold, nullptr);
+  EXPECT_EQ(wait(cold).code, 4);
+  ASSERT_TRUE(task->kill().ok());
+  EXPECT_EQ(wait(task).signal, SIGKILL);
+}
+
+TEST_F(Exec, what_a_standby_prepared_is_not_lent_to_other_tasks) {
+  Options options;
+  options.allow_caps = {"all"};
+  open(options);
+  ASSERT_TRUE(driver_->prepare().ok());
+  int standby = executors_of(::getpid()).begin()->first;
+  auto config = shell("other", "grep CapBnd /proc/self/status");
+  config.config["cap_add"] = ConfigList{"net_raw"};
+  auto* task = start(std::move(config));
+  ASSERT_NE(task, nullptr);
+  EXPECT_NE(task->handle().executor_pid, standby);
+  EXPECT_TRUE(wait(task).success());
+  EXPECT_NE(log("other").find("25fb"), std::string::npos) << log("other");
+  auto* usual = start(shell("usual", "grep CapBnd /proc/self/status"));
+  ASSERT_NE(usual, nullptr);
+  EXPECT_EQ(usual->handle().executor_pid, standby);
+  EXPECT_TRUE(wait(usual).success());
+  EXPECT_NE(log("usual").find("05fb"), std::string::npos) << log("usual");
+}
+
+TEST_F(Exec, a_dead_standby_is_not_missed) {
+  ASSERT_TRUE(driver_->prepare().ok());
+  int standby = executors_of(::getpid()).begin()->first;
+  ASSERT_EQ(::kill(standby, SIGKILL), 0);
+  auto process = kernel::Process::open(standby);
+  if (process.ok()) (void)process->wait(std::chrono::seconds(10));
+  EXPECT_EQ(output("after", "echo fine"), "fine\n");
+  EXPECT_FALSE(executors_of(::getpid()).contains(standby)) << "it was reaped";
+  ASSERT_TRUE(driver_->prepare().ok());
+  EXPECT_EQ(executors_of(::getpid()).size(), 1u);
+  driver_.reset();
+  EXPECT_TRUE(executors_of(::getpid()).empty()) << "it ends with its driver";
+}
+
+// An agent that is killed cannot end its standby; that notices by itself.
+TEST_F(Exec, a_standby_ends_with_a_killed_agent) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  pid_t agent = ::fork();
+  if (agent == 0) {
+    bool ready = driver_->prepare().ok();
+    auto mine = executors_of(::getpid());
+    int pid = ready && mine.size() == 1 ? mine.begin()->first : -1;
+    (void)!::write(ends[1], &pid, sizeof pid);
+    ::pause();
+  }
+  int standby = -1;
+  ASSERT_EQ(::read(ends[0], &standby, sizeof standby), static_cast<ssize_t>(sizeof standby));
+  ASSERT_GT(standby, 0);
+  auto process = kernel::Process::open(standby);
+  ASSERT_TRUE(process.ok());
+  ASSERT_EQ(::kill(agent, SIGKILL), 0);
+  EXPECT_TRUE(*process->wait(std::chrono::seconds(20)));
+  (void)::waitpid(agent, nullptr, 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "drivers/api/driver.h"
+#include "drivers/executor/connection.h"
 #include "drivers/isolate/identity.h"
 #include "drivers/isolate/plan_builder.h"
 #include "init/base/clock.h"
@@ -77,6 +78,8 @@ struct Launch {
   std::string driver;
   const drivers::TaskConfig* config = nullptr;
   isolate::PlanBuilder plan;            // steps, command, clone flags, kill mode; the rest is filled in by start()
+  std::optional<Preparation> preparation;  // what the executor does first
+  StandbySlot* standby = nullptr;       // used when its preparation is the same
   std::vector<kernel::Fd> keep;         // open until the task runs
   Profile profile;
   std::vector<std::string> warnings;

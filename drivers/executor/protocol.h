@@ -14,6 +14,7 @@ enum class Verb : int64_t {
   kSignal = 2,  // to the task's first process
   kStop = 3,    // signal now, kill everything after grace_ms; the earlier of two deadlines holds
   kKill = 4,    // kill everything now
+  kLaunch = 5,  // to an executor on standby, once: descriptors are the plan and what it inherits (SCM_RIGHTS)
 };
 
 enum RequestTag : uint16_t { kVerb = 1, kSignalNumber = 2, kGraceMs = 3 };

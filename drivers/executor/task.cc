@@ -277,7 +277,10 @@ Result<std::unique_ptr<Task>> start_in(const std::shared_ptr<const Host>& host, 
   head.sync_record = host->options().sync_records ? 1 : 0;
   for (int fd : {host->dev_null(), listener.get(), record.get()}) launch.plan.inherit(fd);
   std::string title = std::format("steppe-executor: {} {}", config.alloc_id.substr(0, 8), config.task);
-  STEPPE_TRY(Started started, spawn_executor(host->program(), launch.plan, title, kStartLimit));
+  bool standby = launch.standby != nullptr && launch.preparation == launch.standby->preparation();
+  if (launch.preparation && !standby) launch.preparation->add_to(launch.plan);
+  STEPPE_TRY(Started started, standby ? launch.standby->launch(launch.plan, title, kStartLimit)
+                                      : spawn_executor(host->program(), launch.plan, title, kStartLimit));
   TaskHandle handle;
   handle.driver = launch.driver;
   handle.id = config.id;

@@ -12,6 +12,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <initializer_list>
 
 namespace steppe::isolate {
 namespace {
@@ -197,11 +198,13 @@ long write_file(const Mapped& plan, const Step& s) {
   return written < 0 ? written : 0;
 }
 
+// Looking costs a tenth of dropping, which makes new credentials each time, and the executor may have done it before.
 long drop_bounding(uint64_t keep) {
   for (int capability = 0; capability < 64; ++capability) {
     if ((keep >> capability & 1) != 0) continue;
-    long result = syscall(__NR_prctl, PR_CAPBSET_DROP, capability);
+    long result = syscall(__NR_prctl, PR_CAPBSET_READ, capability);
     if (result == -EINVAL) return 0;  // past the kernel's last capability
+    if (result > 0) result = syscall(__NR_prctl, PR_CAPBSET_DROP, capability);
     if (result < 0) return result;
   }
   return 0;
@@ -322,10 +325,39 @@ int check_plan(char* base, size_t size, Mapped& out) {
   if (head->inherited_count > kMaxInherited || !in_bounds(*head, head->inherited, head->inherited_count, sizeof(int32_t))) return EINVAL;
   if (!is_text(base, *head, head->title)) return EINVAL;
   if (!is_text(base, *head, head->log_name[0]) || !is_text(base, *head, head->log_name[1])) return EINVAL;
+  if (head->standby != 0) {
+    out = {base, head};
+    return head->standby == 1 && head->step_count == 0 ? 0 : EINVAL;
+  }
   if (head->argv == 0 || head->envp == 0 || head->candidates == 0) return EINVAL;
   if (!relocate(base, *head, head->argv) || !relocate(base, *head, head->envp) || !relocate(base, *head, head->candidates)) return EINVAL;
   out = {base, head};
   return 0;
+}
+
+bool renumber(const Mapped& plan, const int* received, uint32_t count) {
+  auto* head = reinterpret_cast<PlanHead*>(plan.base);
+  auto* sent = reinterpret_cast<const int32_t*>(plan.base + head->inherited);
+  if (head->inherited_count != count) return false;
+  bool complete = true;
+  auto replace = [&](int32_t& fd) {
+    if (fd < 0) return;
+    for (uint32_t i = 0; i < count; ++i) {
+      if (sent[i] == fd) {
+        fd = received[i];
+        return;
+      }
+    }
+    complete = false;
+  };
+  for (int32_t* fd : {&head->cgroup_fd, &head->listen_fd, &head->record_fd, &head->ended_fd, &head->log_dir_fd}) replace(*fd);
+  for (int32_t& fd : head->stdio_fd) replace(fd);
+  auto* steps = reinterpret_cast<Step*>(plan.base + head->steps);
+  for (uint32_t i = 0; i < head->step_count; ++i) {
+    replace(steps[i].fd);
+    replace(steps[i].fd2);
+  }
+  return complete;
 }
 
 Failure run_steps(const Mapped& plan, uint32_t offset, uint32_t count) {

@@ -27,6 +27,10 @@ struct Mapped {
 // Bounds of every reference. Returns 0 or an errno. After it the steps are run without further checks.
 int check_plan(char* base, size_t size, Mapped& out);
 
+// Replaces the sender's descriptor numbers, the plan's `inherited`, by the receiver's, in the same order and number.
+// False when the plan names one that is not among them.
+bool renumber(const Mapped& plan, const int* received, uint32_t count);
+
 // Runs `count` steps at `offset`. Stops at the first that fails.
 Failure run_steps(const Mapped& plan, uint32_t offset, uint32_t count);
 

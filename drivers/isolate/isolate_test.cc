@@ -248,6 +248,45 @@ TEST(Plan, damage_never_leads_out_of_the_block) {
   EXPECT_GT(refused, 20);
 }
 
+TEST(Plan, descriptors_get_the_receiver_s_numbers) {
+  PlanBuilder plan = sample_plan();
+  std::string block = *plan.build();
+  Mapped mapped;
+  ASSERT_EQ(check_plan(block.data(), block.size(), mapped), 0);
+  int received[] = {21, 22};
+  EXPECT_FALSE(renumber(mapped, received, 1)) << "one is missing";
+  PlanBuilder complete;
+  complete.head.record_fd = 5;
+  complete.head.stdio_fd[1] = 9;
+  complete.step(Op::kAttach, "attach").fd = 7;
+  complete.step(Op::kMoveTree, "move").fd2 = 9;
+  complete.step(Op::kAttach, "attach here").fd2 = -100;
+  complete.step(Op::kExec, "execute");
+  complete.command({"/bin/true"}, {"true"}, {});
+  for (int fd : {5, 7, 9}) complete.inherit(fd);
+  block = *complete.build();
+  ASSERT_EQ(check_plan(block.data(), block.size(), mapped), 0);
+  int three[] = {31, 32, 33};
+  ASSERT_TRUE(renumber(mapped, three, 3));
+  EXPECT_EQ(mapped.head->record_fd, 31);
+  EXPECT_EQ(mapped.head->stdio_fd[1], 33);
+  auto* steps = reinterpret_cast<const Step*>(mapped.base + mapped.head->steps);
+  EXPECT_EQ(steps[0].fd, 32);
+  EXPECT_EQ(steps[1].fd2, 33);
+  EXPECT_EQ(steps[2].fd2, -100);
+}
+
+TEST(Plan, a_standby_has_a_prelude_only) {
+  PlanBuilder plan;
+  plan.head.standby = 1;
+  plan.prelude(Op::kUnshare, "make namespaces").a = 0;
+  ASSERT_TRUE(plan.build().ok());
+  PlanBuilder wrong;
+  wrong.head.standby = 1;
+  wrong.step(Op::kSetsid, "make a session");
+  EXPECT_FALSE(wrong.build().ok());
+}
+
 TEST(Plan, too_long) {
   PlanBuilder plan;
   plan.step(Op::kExec, "execute");

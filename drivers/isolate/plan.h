@@ -12,7 +12,7 @@
 namespace steppe::isolate {
 
 inline constexpr uint32_t kPlanMagic = 0x314c5053;  // "SPL1"
-inline constexpr uint32_t kPlanVersion = 2;
+inline constexpr uint32_t kPlanVersion = 3;
 inline constexpr uint32_t kMaxPlanSize = 4u << 20;  // argv and env are most of it; the kernel's own limit is 2 MiB
 inline constexpr uint32_t kMaxSteps = 512;
 inline constexpr uint32_t kMaxInherited = 128;
@@ -83,7 +83,7 @@ struct PlanHead {
 
   uint32_t argv = 0, envp = 0;  // uint64_t offsets, ended by 0; made pointers in place
   uint32_t candidates = 0;      // paths to try in order, the same form
-  uint32_t title = 0;           // the executor's own argv[0]
+  uint32_t title = 0;           // what the executor's argv[0] becomes; 0: as it is
 
   int32_t control_fd = -1;  // connected SOCK_SEQPACKET to the agent: the start report, then requests
   int32_t listen_fd = -1;   // control socket for later agents; -1: the session ends with control_fd
@@ -99,6 +99,7 @@ struct PlanHead {
 
   uint32_t inherited = 0, inherited_count = 0;  // int32_t descriptors that the plan uses, ascending; all others close
   uint32_t sync_record = 1;                     // fsync the exit record
+  uint32_t standby = 0;                         // 1: no command; after the prelude the plan with one comes over control_fd
 };
 
 }  // namespace steppe::isolate

@@ -47,6 +47,35 @@ void send(int fd, std::span<const std::byte> bytes, const int* pidfds) {
 
 }  // namespace
 
+long receive_launch(int fd, int (&descriptors)[kMaxDescriptors]) {
+  alignas(8) std::byte packet[kMaxPacket];
+  struct {
+    size_t size;
+    int level, type;
+    int fds[kMaxDescriptors + 1];
+  } rights = {};
+  IoVector vector{packet, sizeof packet};
+  MessageHeader message;
+  message.vectors = &vector;
+  message.vector_count = 1;
+  message.control = &rights;
+  message.control_size = sizeof rights;
+  constexpr int kCloexecFds = 0x40000000;             // MSG_CMSG_CLOEXEC
+  constexpr unsigned kCut = 0x8 /* MSG_CTRUNC */ | 0x20 /* MSG_TRUNC */;
+  long n;
+  do {
+    n = syscall(__NR_recvmsg, fd, pointer(&message), kCloexecFds);
+  } while (n == -EINTR);
+  if (n <= 0) return n;
+  Request request;
+  if ((message.flags & kCut) != 0 || !decode_request({packet, static_cast<size_t>(n)}, request)) return -EINVAL;
+  if (request.verb != Verb::kLaunch || message.control_size < 16 + sizeof(int) || rights.level != 1 || rights.type != 1) return -EINVAL;
+  uint32_t count = static_cast<uint32_t>((rights.size - 16) / sizeof(int));
+  if (count > kMaxDescriptors) return -EINVAL;
+  for (uint32_t i = 0; i < count; ++i) descriptors[i] = rights.fds[i];
+  return count;
+}
+
 bool decode_request(std::span<const std::byte> bytes, Request& out) {
   frame::View view;
   if (frame::parse(bytes, kMaxPacket, view) != frame::Status::kOk) return false;

@@ -27,6 +27,11 @@ struct Request {
 // False when the packet is no request, or one whose numbers are out of range.
 bool decode_request(std::span<const std::byte> bytes, Request& out);
 
+// Waits for the kLaunch request and its descriptors: the plan's, then what it inherits. Returns how many were received;
+// 0 when the agent has gone, -errno for anything but one whole request.
+inline constexpr uint32_t kMaxDescriptors = 1 + 128;
+long receive_launch(int fd, int (&descriptors)[kMaxDescriptors]);
+
 // The executor's side of the control protocol: the connection it was born with, and those that later agents make to
 // the listening socket. A malformed request is answered with EINVAL; a connection that sends none costs one slot of
 // kMaxConnections; the oldest gives way.

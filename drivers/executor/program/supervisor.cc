@@ -305,6 +305,7 @@ long serve(const Request& request) {
       g.kill_asked = true;
       kill_everything();
       return 0;
+    case Verb::kLaunch: return -EEXIST;
   }
   return -ENOSYS;
 }
@@ -373,18 +374,52 @@ void run_until_ended() {
   }
 }
 
+// Private and writable: argv's offsets become pointers in our copy. The mapping goes once the task runs.
+bool map_plan(int fd, Mapped& plan) {
+  long size = syscall(__NR_lseek, fd, 0, 2 /* SEEK_END */);
+  if (size <= 0 || size > isolate::kMaxPlanSize) return false;
+  long base = syscall(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  if (base < 0 && base > -4096) return false;
+  return isolate::check_plan(reinterpret_cast<char*>(base), static_cast<size_t>(size), plan) == 0;
+}
+void unmap_plan(const Mapped& plan) { syscall(__NR_munmap, pointer(plan.base), plan.head->size); }
+
+// What `ps` shows: written over argv[0], which whoever spawned us has made long enough.
+void retitle(char* name, const char* title) {
+  size_t i = 0;
+  for (; name[i] != '\0' && title[i] != '\0'; ++i) name[i] = title[i];
+  for (; name[i] != '\0'; ++i) name[i] = '\0';
+}
+
+// The prelude is done and the task is not known yet: waits for its plan. False when the agent has gone, or sent anything
+// else; nothing has been started then.
+bool await_plan(Mapped& plan, char* name) {
+  int null = g.plan.null_fd, control = g.plan.control_fd;
+  auto* kept = reinterpret_cast<const int32_t*>(plan.base + plan.head->inherited);
+  for (uint32_t i = 0; i < plan.head->inherited_count; ++i) {
+    if (kept[i] != null && kept[i] != control) sys_close(kept[i]);
+  }
+  unmap_plan(plan);
+  int descriptors[kMaxDescriptors];
+  long count = receive_launch(control, descriptors);
+  if (count < 1 || !map_plan(descriptors[0], plan)) return false;
+  sys_close(descriptors[0]);
+  if (plan.head->standby != 0 || !isolate::renumber(plan, descriptors + 1, static_cast<uint32_t>(count - 1))) return false;
+  auto* head = reinterpret_cast<PlanHead*>(plan.base);
+  head->null_fd = null;
+  head->control_fd = control;
+  g.plan = *head;
+  g.control.begin(control, head->listen_fd);
+  if (head->title != 0) retitle(name, plan.text(head->title));
+  return true;
+}
+
 }  // namespace
 
 int supervise(int argc, char** argv) {
   if (argc != 2) return 124;
-  int plan_fd = parse_number(argv[1]);
-  long size = syscall(__NR_lseek, plan_fd, 0, 2 /* SEEK_END */);
-  if (size <= 0 || size > isolate::kMaxPlanSize) return 124;
-  // Private and writable: argv's offsets become pointers in our copy. The mapping goes once the task runs.
-  long base = syscall(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, plan_fd, 0);
-  if (base < 0 && base > -4096) return 124;
   Mapped plan;
-  if (isolate::check_plan(reinterpret_cast<char*>(base), static_cast<size_t>(size), plan) != 0) return 124;
+  if (!map_plan(parse_number(argv[1]), plan)) return 124;
   g.plan = *plan.head;
   g.control.begin(g.plan.control_fd, g.plan.listen_fd);
   keep_only(plan);
@@ -397,6 +432,11 @@ int supervise(int argc, char** argv) {
   g.signals = static_cast<int>(result);
   Failure failure = isolate::run_steps(plan, plan.head->prelude, plan.head->prelude_count);
   if (failure.error != 0) return fail(0, failure);
+  if (g.plan.standby != 0) {
+    if (!await_plan(plan, argv[0])) return 124;
+    failure = isolate::run_steps(plan, plan.head->prelude, plan.head->prelude_count);
+    if (failure.error != 0) return fail(0, failure);
+  }
   ChildArguments arguments = {plan, {-1, -1, -1}, {}};
   result = open_output(plan, arguments);
   if (result < 0) return fail_self(2, result);
@@ -408,7 +448,7 @@ int supervise(int argc, char** argv) {
     return fail(1, arguments.failure);
   }
   close_output(arguments);
-  syscall(__NR_munmap, base, size);
+  unmap_plan(plan);
   g.control.report_started(g.task_pid, g.task_pidfd);
   run_until_ended();
   for (LogFile& log : g.logs) log.close();

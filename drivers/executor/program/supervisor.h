@@ -6,6 +6,7 @@ namespace steppe::executor {
 // reads: results travel in the start report and the exit record.
 //
 //   state    what holds                                   leaves by
+//   standby  the first plan had only a prelude, now done  a plan with a command comes -> starting; agent gone -> exit
 //   starting plan mapped, nothing cloned                  clone and exec succeed -> running; a step fails -> failed
 //   failed   report sent {list, step, op, errno}          exit
 //   running  task alive; logs pumped, requests served     the task's first process ends -> sweeping

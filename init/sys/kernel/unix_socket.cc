@@ -69,10 +69,27 @@ Result<Fd> connect_packets(int directory, const std::string& name) {
   return Error::from_errno(errno, std::format("connect to socket {}", name));
 }
 
-Result<> send_packet(const Fd& socket, ByteView data, Duration limit) {
+Result<> send_packet(const Fd& socket, ByteView data, Duration limit, std::span<const int> fds) {
+  constexpr size_t kMostFds = 253;  // SCM_MAX_FD
+  if (fds.size() > kMostFds) return {Code::kInvalid, std::format("a packet carries at most {} descriptors, not {}", kMostFds, fds.size())};
+  iovec vector = {const_cast<std::byte*>(data.data()), data.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))];
+  msghdr message = {};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  }
   for (;;) {
-    if (::send(socket.get(), data.data(), data.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(data.size())) return {};
+    if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(data.size())) return {};
     if (errno == EINTR) continue;
+    if (errno == EPIPE || errno == ECONNRESET) return {Code::kUnavailable, "the other end of a control socket has gone"};
     if (errno != EAGAIN) return Error::from_errno(errno, "send a packet");
     STEPPE_TRY_VOID(wait_for(socket, POLLOUT, limit));
   }

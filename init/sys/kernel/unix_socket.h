@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,7 +28,8 @@ struct Packet {
   bool closed = false;  // the other end has gone
 };
 
-Result<> send_packet(const Fd& socket, ByteView data, Duration limit);
+// `fds` go with it (SCM_RIGHTS), at most 253; they stay open here. kUnavailable: the other end has gone.
+Result<> send_packet(const Fd& socket, ByteView data, Duration limit, std::span<const int> fds = {});
 // Waits at most `limit` (kTimeout). At most `max` bytes; a longer packet is kCorrupt.
 Result<Packet> receive_packet(const Fd& socket, size_t max, Duration limit);
 
