@@ -12,11 +12,6 @@ namespace {
 constexpr uint64_t kUsageEntryLimit = 2'000'000;
 constexpr Bytes kDefaultSecrets = Bytes::mib(1);
 
-Result<> make_with_mode(const kernel::Beneath& tree, const std::string& path, uint32_t mode) {
-  STEPPE_TRY_VOID(tree.make_directories(path, mode));
-  return kernel::change_mode(tree, path, mode);  // whatever the umask says
-}
-
 }  // namespace
 
 Result<> check_task_name(std::string_view name) {
@@ -38,16 +33,16 @@ Result<AllocDir> AllocDir::build(const kernel::Beneath& allocs, std::string allo
                                  const std::vector<TaskSpec>& tasks) {
   STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
   for (const TaskSpec& task : tasks) STEPPE_TRY_VOID(check_task_name(task.name));
-  STEPPE_TRY_VOID(make_with_mode(allocs, alloc_id, 0755));
+  STEPPE_TRY_VOID(allocs.make_directories(alloc_id, 0755));
   STEPPE_TRY(AllocDir out, open(allocs, std::move(allocs_path), alloc_id));
   const kernel::Beneath root = out.root();
-  STEPPE_TRY_VOID(make_with_mode(root, "alloc", 0777));
-  for (const char* name : {"alloc/data", "alloc/logs", "alloc/tmp"}) STEPPE_TRY_VOID(make_with_mode(root, name, 0777));
+  STEPPE_TRY_VOID(root.make_directories("alloc", 0777));
+  for (const char* name : {"alloc/data", "alloc/logs", "alloc/tmp"}) STEPPE_TRY_VOID(root.make_directories(name, 0777));
   for (const TaskSpec& task : tasks) {
-    STEPPE_TRY_VOID(make_with_mode(root, task.name, 0777));
-    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/local", 0777));
-    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/private", 0700));
-    STEPPE_TRY_VOID(make_with_mode(root, task.name + "/tmp", 01777));
+    STEPPE_TRY_VOID(root.make_directories(task.name, 0777));
+    STEPPE_TRY_VOID(root.make_directories(task.name + "/local", 0777));
+    STEPPE_TRY_VOID(root.make_directories(task.name + "/private", 0700));
+    STEPPE_TRY_VOID(root.make_directories(task.name + "/tmp", 01777));
     std::string secrets = task.name + "/secrets";
     // A directory on another device than its parent is mounted already.
     STEPPE_TRY_VOID(root.make_directories(secrets, 0777));
@@ -90,17 +85,19 @@ Result<> AllocDir::take_over(const kernel::Beneath& allocs, std::string_view fro
   return {};
 }
 
-Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_id) {
+Result<> AllocDir::drop_secrets(const kernel::Beneath& allocs, std::string_view alloc_id) {
   STEPPE_TRY([[maybe_unused]] Uuid id, Uuid::parse(alloc_id));
   auto entries = allocs.list(alloc_id);
-  if (entries.ok()) {
-    for (const kernel::DirectoryEntry& entry : *entries) {
-      if (entry.type != kernel::FileType::kDirectory || entry.name == "alloc") continue;
-      STEPPE_TRY_VOID(kernel::unmount(allocs, std::format("{}/{}/secrets", alloc_id, entry.name)));
-    }
-  } else if (entries.error().code() != Code::kNotFound) {
-    return std::move(entries).error();
+  if (!entries.ok()) return entries.error().code() == Code::kNotFound ? Result<>() : Result<>(std::move(entries).error());
+  for (const kernel::DirectoryEntry& entry : *entries) {
+    if (entry.type != kernel::FileType::kDirectory || entry.name == "alloc") continue;
+    STEPPE_TRY_VOID(kernel::unmount(allocs, std::format("{}/{}/secrets", alloc_id, entry.name)));
   }
+  return {};
+}
+
+Result<> AllocDir::remove(const kernel::Beneath& allocs, std::string_view alloc_id) {
+  STEPPE_TRY_VOID(drop_secrets(allocs, alloc_id));
   return allocs.remove_tree(alloc_id);
 }
 

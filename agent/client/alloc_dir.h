@@ -33,6 +33,9 @@ class AllocDir {
   // Moves what a sticky ephemeral_disk keeps, alloc/data and each task's local, from the directory of the alloc before.
   // May be repeated; what is not there is not moved, nor is anything when `from` is no alloc of this node.
   static Result<> take_over(const kernel::Beneath& allocs, std::string_view from, std::string_view to, const std::vector<TaskSpec>& tasks);
+  // Unmounts the tasks' secrets: nobody needs them once all have ended, and each mount makes the next task's start a
+  // little slower. Fine when they, or all of it, are gone.
+  static Result<> drop_secrets(const kernel::Beneath& allocs, std::string_view alloc_id);
   // Unmounts what was mounted for `tasks` and removes the tree. Fine when it is gone.
   static Result<> remove(const kernel::Beneath& allocs, std::string_view alloc_id);
 

@@ -235,8 +235,18 @@ void AllocRunner::step() {
     }
   }
   step_health();
-  if (finished()) finished_event_.set();
+  if (finished()) {
+    finished_event_.set();
+    if (!std::exchange(secrets_dropped_, true)) scope_.spawn(drop_secrets());
+  }
   changed_();
+}
+
+io::Task<void> AllocRunner::drop_secrets() {
+  std::string id = alloc_->id();
+  auto work = [this, id] { return AllocDir::drop_secrets(context_.alloc_root, id); };
+  Result<> dropped = co_await io::run_blocking(context_.loop, std::move(work));
+  if (!dropped.ok()) logger_.warn("secrets stay mounted", {{"error", dropped.error()}});
 }
 
 void AllocRunner::step_health() {

@@ -64,6 +64,7 @@ class AllocRunner final : public TaskOwner {
   io::Task<void> watch_disk();
   io::Task<void> wake_health(uint64_t serial, MonoTime at);
   io::Task<void> limit_run_time(Duration limit);
+  io::Task<void> drop_secrets();
   void step();
   void step_health();
   void fail_setup(const Error& error);
@@ -90,6 +91,7 @@ class AllocRunner final : public TaskOwner {
   bool ready_ = false;  // tasks exist and were restored
   bool detached_ = false;
   bool destroyed_ = false;
+  bool secrets_dropped_ = false;
   std::optional<TaskMachine::KillMode> stop_asked_;
 };
 

@@ -1,5 +1,7 @@
 #include "agent/client/client.h"
 
+#include <sys/stat.h>
+
 #include <fstream>
 
 #include "agent/client/client_test_world.h"
@@ -48,10 +50,17 @@ TEST_F(World, ABatchTaskRunsToCompleteWithItsEnvironment) {
     EXPECT_TRUE(has("NOMAD_MEMORY_LIMIT=256"));
     EXPECT_EQ(std::get<std::string>(process->config.at("command").value), "/bin/work");
     EXPECT_TRUE(std::filesystem::is_directory(base_ + "/alloc/" + id + "/alloc/logs"));
-    EXPECT_TRUE(std::filesystem::is_directory(base_ + "/alloc/" + id + "/work/secrets"));
+    std::string task = base_ + "/alloc/" + id + "/work";
+    EXPECT_TRUE(std::filesystem::is_directory(task + "/secrets"));
+    auto mounted = [&] {
+      struct stat own, parent;
+      return ::stat((task + "/secrets").c_str(), &own) == 0 && ::stat(task.c_str(), &parent) == 0 && own.st_dev != parent.st_dev;
+    };
+    EXPECT_EQ(mounted(), ::geteuid() == 0);
     co_await until([&] { return server_->status(id) == "running"; }, "running");
     process->end(0);
     co_await until([&] { return server_->status(id) == "complete"; }, "complete");
+    co_await until([&] { return !mounted(); }, "secrets are gone with the last task");
   };
   live(body);
   EXPECT_EQ(events(id, "work"), (std::vector<std::string>{"Received", "Task Setup", "Started", "Terminated"}));

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <format>
 #include <memory>
 
@@ -23,6 +24,16 @@ namespace {
 constexpr int kMaxDepth = 200;
 
 Error failed(std::string_view call, std::string_view what) { return Error::from_errno(errno, std::format("{} {}", call, what)); }
+
+// Read, as umask(2) can only be asked by changing it for every thread. All bits when it cannot be read.
+mode_t umask_at_start() {
+  static const mode_t mask = [] {
+    auto status = read_host_file("/proc/self/status");
+    size_t at = status.ok() ? status->find("\nUmask:\t") : std::string::npos;
+    return at == std::string::npos ? mode_t{0777} : static_cast<mode_t>(std::strtoul(status->c_str() + at + 8, nullptr, 8));
+  }();
+  return mask;
+}
 
 FileType type_of(mode_t mode) {
   switch (mode & S_IFMT) {
@@ -228,7 +239,8 @@ Result<> Beneath::make_directories(std::string_view path, mode_t mode) const {
       STEPPE_TRY_VOID(open_directory(done));
       continue;
     }
-    // mkdir's mode passes through the umask, which belongs to whoever started us.
+    // mkdir's mode passes through the umask, which belongs to whoever started us. (A default ACL can only narrow it more.)
+    if ((mode & (umask_at_start() | 07000u)) == 0) continue;
     STEPPE_TRY(Fd made, open(done, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     if (::fchmod(made.get(), mode) != 0) return failed("set the mode of", describe(done));
   }
