@@ -1,4 +1,4 @@
-// The floor of a task's start: a supervisor and a sandbox, nothing but the system calls. launch-floor MODE ROOT FILTER CGROUP:
+// The floor of a task's start: a supervisor and a sandbox, nothing but the system calls. launch-floor MODE ROOT FILTER CGROUP PROGRAM:
 //   two   this process is the supervisor: cgroup, pipe, clone3 the sandbox, read its output, wait, write a record, exit
 //   one   this process becomes the sandbox itself (its parent made the namespaces)
 // ROOT is a directory with the mount points; FILTER a file with the seccomp program; CGROUP a cgroup to make, or "-".
@@ -23,6 +23,7 @@ using steppe::kernel::raw::syscall;
 namespace {
 
 const char* g_root;
+const char* g_program;
 sock_filter g_filter[4096];
 long g_filter_size;
 int g_stdio = -1;
@@ -94,9 +95,9 @@ int sandbox(void*) {
   program.len = static_cast<unsigned short>(g_filter_size / static_cast<long>(sizeof(sock_filter)));
   program.filter = g_filter;
   must(syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, pointer(&program)), 54);
-  const char* argv[] = {"true", nullptr};
+  const char* argv[] = {g_program, nullptr};
   const char* env[] = {"PATH=/usr/bin:/bin", nullptr};
-  syscall(__NR_execve, pointer("/usr/bin/true"), pointer(argv), pointer(env));
+  syscall(__NR_execve, pointer(g_program), pointer(argv), pointer(env));
   return 127;
 }
 
@@ -143,8 +144,9 @@ asm(".globl _start\n_start:\n  xorl %ebp, %ebp\n  movq %rsp, %rdi\n  andq $-16, 
 extern "C" {
 [[noreturn]] void floor_entry(long* stack) {
   auto** argv = reinterpret_cast<char**>(stack + 1);
-  if (stack[0] != 5) leave(1);
+  if (stack[0] != 6) leave(1);
   g_root = argv[2];
+  g_program = argv[5];
   leave(run(argv[1], argv[3], argv[4]));
 }
 void* memset(void* to, int value, size_t size) {

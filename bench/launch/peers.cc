@@ -81,6 +81,8 @@ Place make_place(const std::string& programs) {
   for (const char* link : {"bin", "lib", "lib64", "sbin"}) {
     if (fs::is_symlink(std::string("/") + link)) fs::create_symlink(fs::read_symlink(std::string("/") + link), place.root + "/" + link);
   }
+  place.program = "/local/payload";
+  fs::copy_file(programs + "/launch-payload", place.root + place.program);
   auto filter = isolate::build_system_filter(isolate::default_capabilities());
   if (!filter.ok()) {
     std::fprintf(stderr, "launch-bench: %s\n", filter.error().message().c_str());
@@ -102,7 +104,7 @@ std::vector<std::string> bubblewrap_command(const Place& place, int filter_fd) {
     out.emplace_back(word);
   }
   out.push_back(std::to_string(filter_fd));
-  out.emplace_back("/usr/bin/true");
+  out.push_back(place.program);
   return out;
 }
 
@@ -110,7 +112,7 @@ std::optional<std::string> write_bundle(const Place& place, const std::string& b
   fs::create_directories(bundle);
   std::ofstream file(bundle + "/config.json");
   file << std::format(R"({{"ociVersion":"1.0.0","process":{{"terminal":false,"user":{{"uid":65534,"gid":65534}},
-"args":["/usr/bin/true"],"env":["PATH=/usr/bin:/bin"],"cwd":"/","capabilities":{{"bounding":{0}}},"noNewPrivileges":true}},
+"args":["{5}"],"env":["PATH=/usr/bin:/bin"],"cwd":"/","capabilities":{{"bounding":{0}}},"noNewPrivileges":true}},
 "root":{{"path":"{1}","readonly":true}},"hostname":"crun","mounts":[{2}],
 "linux":{{"resources":{{"devices":[{{"allow":false,"access":"rwm"}}]}},
 "namespaces":[{{"type":"pid"}},{3}{{"type":"ipc"}},{{"type":"uts"}},{{"type":"cgroup"}},{{"type":"mount"}}],
@@ -118,7 +120,7 @@ std::optional<std::string> write_bundle(const Place& place, const std::string& b
 "/proc/sched_debug","/sys/firmware","/proc/scsi"],
 "readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],
 "seccomp":{4}}}}})",
-                      capabilities(), place.root, mounts(place), network ? R"({"type":"network"},)" : "", seccomp_profile());
+                      capabilities(), place.root, mounts(place), network ? R"({"type":"network"},)" : "", seccomp_profile(), place.program);
   file.close();
   if (!file.good()) return std::format("cannot write {}/config.json", bundle);
   return std::nullopt;

@@ -13,6 +13,7 @@ struct Place {
   std::string root;      // the task directory as a root: mount points and the links bin, lib, ...
   std::string programs;  // where launch-floor and steppe-executor are
   std::string filter;    // the seccomp program as the kernel takes it
+  std::string program;   // what is launched, as its path in the root; make_place() puts launch-payload at /local/payload
 };
 Place make_place(const std::string& programs);
 

@@ -140,6 +140,7 @@ class ExecDriver : public drivers::Driver {
     usual.namespaces = CLONE_NEWNS | CLONE_NEWUTS | (options_.default_pid_mode == "private" ? CLONE_NEWPID : 0) |
                        (options_.default_ipc_mode == "private" ? CLONE_NEWIPC : 0);
     usual.bounding = isolate::default_capabilities() & allowed_;
+    usual.stage = true;
     standby_.emplace(host_->program(), host_->dev_null(), usual);
   }
 
@@ -200,7 +201,8 @@ class ExecDriver : public drivers::Driver {
     if (!mutations.no_pivot) {
       launch.preparation = prepare(plan.head, identity.bounding);
       if (standby_) launch.standby = &*standby_;
-      isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc, parsed.writable_root, mutations};
+      isolate::RootRequest request{&config, &*base_, cgroup && host_->limits_missing().empty(), private_pid, private_ipc,
+                                   launch.preparation->stage, parsed.writable_root, mutations};
       STEPPE_TRY_VOID(isolate::add_root(plan, request, launch.keep));
     }
     if (reset_oom_score_) {
@@ -228,7 +230,10 @@ class ExecDriver : public drivers::Driver {
     executor::Preparation out;
     out.mount_namespace = base_->namespace_fd();
     out.bounding = bounding;
-    if (head.kill_mode != isolate::KillMode::kDescendants) out.namespaces = std::exchange(head.clone_flags, 0);
+    if (head.kill_mode != isolate::KillMode::kDescendants) {
+      out.namespaces = std::exchange(head.clone_flags, 0);
+      out.stage = true;
+    }
     return out;
   }
 

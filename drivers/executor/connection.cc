@@ -11,6 +11,7 @@
 #include <format>
 #include <utility>
 
+#include "drivers/isolate/task_root.h"
 #include "init/base/bytes.h"
 #include "init/sys/kernel/unix_socket.h"
 
@@ -135,6 +136,7 @@ void Preparation::add_to(isolate::PlanBuilder& plan) const {
   }
   if (namespaces != 0) plan.prelude(isolate::Op::kUnshare, "make the task's namespaces").a = namespaces;
   plan.prelude(isolate::Op::kDropBounding, "drop capabilities").a = bounding;
+  if (stage) isolate::stage_mounts(plan);
 }
 
 Result<Standby> Standby::spawn(int program, int dev_null, const Preparation& preparation) {

@@ -60,6 +60,7 @@ struct Preparation {
   int mount_namespace = -1;   // entered; -1: none
   uint64_t namespaces = 0;    // CLONE_NEW* made after that, for the task and its executor
   uint64_t bounding = ~0ull;  // capabilities that the task may have; the executor keeps its own
+  bool stage = false;         // isolate::stage_mounts
 
   void add_to(isolate::PlanBuilder& plan) const;
   bool operator==(const Preparation&) const = default;

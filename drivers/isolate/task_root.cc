@@ -172,6 +172,50 @@ Result<> ensure_link(const Beneath& tree, const TemplateRoot::Entry& entry) {
   return tree.symlink(entry.link, entry.destination);
 }
 
+// Steps that mount beneath the descriptor `root`, or beneath the executor's own root.
+class Mounting {
+ public:
+  Mounting(PlanBuilder& plan, StepList list, int root) : plan_(plan), list_(list), root_(root) {}
+
+  void fresh(const char* type, const std::string& to, uint64_t attributes, const char* options) {
+    uint32_t kind = plan_.text(type), target = plan_.text(to), text = plan_.text(options);
+    Step& s = add(Op::kMountNew, std::format("mount {} at /{}", type, to));
+    s.text = kind;
+    s.text2 = target;
+    s.text3 = text;
+    s.a = attributes;
+  }
+  void dev() {
+    fresh("devpts", "dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    fresh("tmpfs", "dev/shm", kApi, "mode=1777,size=65536k");
+  }
+  // Root in a task is root to the files of /proc: what sets the whole machine is read-only, what shows its memory or
+  // keys is covered (Docker and libcontainer have the same list, less the files that current kernels no longer have).
+  void proc() {
+    fresh("proc", "proc", kApi, "");
+    for (const char* path : {"proc/sys", "proc/bus", "proc/fs", "proc/irq", "proc/sysrq-trigger"}) {
+      uint32_t text = plan_.text(path);
+      add(Op::kReadOnly, std::format("make /{} read-only", path)).text2 = text;
+    }
+    for (const char* path : {"proc/kcore", "proc/keys", "proc/timer_list"}) {
+      uint32_t source = plan_.text("dev/null"), text = plan_.text(path);
+      Step& s = add(Op::kMask, std::format("cover /{}", path));
+      s.text = source;
+      s.text2 = text;
+    }
+  }
+
+ private:
+  Step& add(Op op, std::string what) {
+    Step& s = list_ == StepList::kPrelude ? plan_.prelude(op, std::move(what)) : plan_.step(op, std::move(what));
+    s.fd2 = root_;
+    return s;
+  }
+  PlanBuilder& plan_;
+  StepList list_;
+  int root_;
+};
+
 // Puts one root together.
 class Assembly {
  public:
@@ -216,15 +260,8 @@ class Assembly {
     s.text2 = target;
   }
 
-  void mount_new(const char* type, const std::string& to, uint64_t attributes, const char* options) {
-    uint32_t kind = plan_.text(type), target = plan_.text(to), text = plan_.text(options);
-    Step& s = plan_.step(Op::kMountNew, std::format("mount {} at /{}", type, to));
-    s.text = kind;
-    s.fd2 = root_;
-    s.text2 = target;
-    s.text3 = text;
-    s.a = attributes;
-  }
+  Mounting here() { return Mounting(plan_, StepList::kChild, root_); }
+  void mount_new(const char* type, const std::string& to, uint64_t attributes, const char* options) { here().fresh(type, to, attributes, options); }
 
   void attach(int mount, const std::string& to) {
     uint32_t target = plan_.text(to);
@@ -275,33 +312,18 @@ class Assembly {
     STEPPE_TRY_VOID(tree_.make_directories("dev", 0755));
     if (config_.devices.empty()) {
       move("dev", "dev");
+      if (!request_.staged) here().dev();
     } else {
       STEPPE_TRY(DetachedMount own, make_dev(config_.devices));
       attach(hold(own.release()), "dev");
+      here().dev();
     }
-    mount_new("devpts", "dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
-    mount_new("tmpfs", "dev/shm", kApi, "mode=1777,size=65536k");
     return {};
   }
 
-  // Root in a task is root to the files of /proc: what sets the whole machine is read-only, what shows its memory or
-  // keys is covered (Docker and libcontainer have the same list, less the files that current kernels no longer have).
   Result<> proc() {
     STEPPE_TRY_VOID(tree_.make_directories("proc", 0555));
-    mount_new("proc", "proc", kApi, "");
-    for (const char* path : {"proc/sys", "proc/bus", "proc/fs", "proc/irq", "proc/sysrq-trigger"}) {
-      uint32_t text = plan_.text(path);
-      Step& s = plan_.step(Op::kReadOnly, std::format("make /{} read-only", path));
-      s.fd2 = root_;
-      s.text2 = text;
-    }
-    for (const char* path : {"proc/kcore", "proc/keys", "proc/timer_list"}) {
-      uint32_t source = plan_.text("dev/null"), text = plan_.text(path);
-      Step& s = plan_.step(Op::kMask, std::format("cover /{}", path));
-      s.fd2 = root_;
-      s.text = source;
-      s.text2 = text;
-    }
+    here().proc();
     return {};
   }
 
@@ -438,6 +460,8 @@ Result<TemplateRoot> TemplateRoot::build(const std::map<std::string, std::string
   STEPPE_TRY_VOID(on_own_thread([&] { return out.assemble(chroot_env); }).wrap("prepare the tasks' root"));
   return out;
 }
+
+void stage_mounts(PlanBuilder& plan) { Mounting(plan, StepList::kPrelude, AT_FDCWD).dev(); }
 
 Result<> add_root(PlanBuilder& plan, const RootRequest& request, std::vector<Fd>& keep) {
   STEPPE_TRY(Fd task, request.config->task_dir.duplicate());

@@ -54,9 +54,15 @@ struct RootRequest {
   const TemplateRoot* base = nullptr;
   bool cgroup_mount = false;      // show the task its cgroup under /sys/fs/cgroup
   bool private_pid = true, private_ipc = true;
+  bool staged = false;            // stage_mounts() has run in this mount namespace
   bool writable = false;          // the root and its host directories by overlays (writable_view.h), for this task alone
   Mutations mutations;
 };
+
+// Appends to the prelude what of a task's root is its own but known before the task is: /dev with pts and shm, ready to be
+// moved. For an executor in a copy of the template's mount namespace. (/proc is not: it shows the process namespace that
+// its mounter lives in, which is not yet the task's.)
+void stage_mounts(PlanBuilder& plan);
 
 // Makes the mount points in the task directory (refusing symlinks), prepares the mounts and appends the steps up to and
 // including the change of root. The descriptors in `keep` must stay open until the task runs.
