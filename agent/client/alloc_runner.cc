@@ -63,6 +63,12 @@ const schema::TaskGroup* group_of(const schema::Allocation& alloc) {
   return nullptr;
 }
 
+uint64_t disk_limit_mb(const schema::Allocation& alloc) {
+  const schema::TaskGroup* group = group_of(alloc);
+  if (group == nullptr || !group->has_ephemeral_disk() || !group->ephemeral_disk().has_size_mb()) return 300;
+  return static_cast<uint64_t>(std::max<int64_t>(10, group->ephemeral_disk().size_mb()));
+}
+
 AllocRunner::AllocRunner(ClientContext& context, std::unique_ptr<schema::Allocation> alloc, std::function<void()> changed)
     : context_(context),
       alloc_(std::move(alloc)),
@@ -279,11 +285,7 @@ io::Task<void> AllocRunner::limit_run_time(Duration limit) {
 }
 
 io::Task<void> AllocRunner::watch_disk() {
-  const schema::TaskGroup* group = group_of(*alloc_);
-  uint64_t limit_mb = 300;
-  if (group->has_ephemeral_disk() && group->ephemeral_disk().has_size_mb()) {
-    limit_mb = static_cast<uint64_t>(std::max<int64_t>(10, group->ephemeral_disk().size_mb()));
-  }
+  const uint64_t limit_mb = disk_limit_mb(*alloc_);
   while (!finished() && !detached_) {
     Result<> slept = co_await io::sleep_for(context_.loop, kDiskCheckPeriod, scope_.token());
     if (!slept.ok()) co_return;

@@ -97,5 +97,7 @@ class AllocRunner final : public TaskOwner {
 
 // The group of an alloc in its job; null when the job has no such group.
 const schema::TaskGroup* group_of(const schema::Allocation& alloc);
+// The group's ephemeral_disk, at least 10 MiB; Nomad's default without one.
+uint64_t disk_limit_mb(const schema::Allocation& alloc);
 
 }  // namespace steppe::client

@@ -271,12 +271,35 @@ Result<> unpack_tar(ByteSource& from, ArchiveSink& to, const ArchiveLimits& limi
 
 // ---- Into a directory ----
 
+// Before it is made: the outermost part of its name that is new.
+void DirectorySink::note(std::string_view path) {
+  for (size_t end = path.find('/');; end = path.find('/', end + 1)) {
+    std::string_view part = path.substr(0, end);
+    if (made_.contains(part)) return;
+    if (auto there = into_.stat(part); !there.ok() && there.error().code() == Code::kNotFound) {
+      made_.emplace(part);
+      return;
+    }
+    if (end == path.npos) return;
+  }
+}
+
+void DirectorySink::undo() {
+  file_.reset();
+  for (const std::string& path : made_) (void)into_.remove_tree(path);
+  made_.clear();
+}
+
 Result<> DirectorySink::make_parents(const std::string& path) {
+  note(path);
   size_t slash = path.rfind('/');
   return slash == path.npos ? Result<>() : into_.make_directories(path.substr(0, slash), 0755);
 }
 
-Result<> DirectorySink::directory(const std::string& path, uint32_t mode) { return into_.make_directories(path, mode); }
+Result<> DirectorySink::directory(const std::string& path, uint32_t mode) {
+  note(path);
+  return into_.make_directories(path, mode);
+}
 
 Result<> DirectorySink::begin_file(const std::string& path, uint32_t mode) {
   STEPPE_TRY_VOID(make_parents(path));

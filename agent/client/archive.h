@@ -30,6 +30,7 @@ class ArchiveSink {
 };
 
 // Into a directory, by descriptor, at most `limit` bytes of content. Set-id bits are dropped; a hard link becomes a copy.
+// undo() removes what was not there before; of what was, a file that the archive replaces is gone.
 class DirectorySink final : public ArchiveSink {
  public:
   explicit DirectorySink(const kernel::Beneath& into, Bytes limit) : into_(into), left_(limit) {}
@@ -39,11 +40,14 @@ class DirectorySink final : public ArchiveSink {
   Result<> end_file() override;
   Result<> symlink(const std::string& path, const std::string& target) override;
   Result<> hard_link(const std::string& path, const std::string& existing) override;
+  void undo();
 
  private:
   Result<> make_parents(const std::string& path);
+  void note(std::string_view path);
   const kernel::Beneath& into_;
   Bytes left_;
+  std::set<std::string, std::less<>> made_;  // the outermost names that were not there; as many as the archive has entries
   kernel::Fd file_;
 };
 

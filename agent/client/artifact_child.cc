@@ -26,7 +26,21 @@ namespace {
 
 constexpr const char* kPartName = ".steppe-artifact-part";
 
-enum Tag : uint16_t { kSource = 1, kDestination, kMode, kOptions, kHeaders, kInsecure, kMaxBytes, kMaxFiles, kMaxDownload, kTimeLimit };
+enum Tag : uint16_t { kSource = 1, kDestination, kMode, kOptions, kHeaders, kInsecure, kMaxBytes, kMaxFiles, kMaxDownload, kTimeLimit, kReadable };
+
+std::string encode_list(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& one : list) out += one + '\0';
+  return out;
+}
+
+std::vector<std::string> decode_list(std::string_view text) {
+  std::vector<std::string> out;
+  for (std::string_view one : split(text, '\0')) {
+    if (!one.empty()) out.emplace_back(one);
+  }
+  return out;
+}
 
 std::string encode_map(const std::map<std::string, std::string>& map) {
   std::string out;
@@ -116,7 +130,7 @@ class FdSource final : public ByteSource, public RandomSource {
 // The first pass: what DirectorySink would refuse in the middle is refused before anything is written.
 class RehearsalSink final : public ArchiveSink {
  public:
-  explicit RehearsalSink(Bytes limit) : left_(limit) {}
+  explicit RehearsalSink(Bytes limit) : limit_(limit), left_(limit) {}
   Result<> directory(const std::string&, uint32_t) override { return {}; }
   Result<> begin_file(const std::string& path, uint32_t) override {
     current_ = &(files_[path] = 0);
@@ -138,12 +152,12 @@ class RehearsalSink final : public ArchiveSink {
 
  private:
   Result<> take(uint64_t size) {
-    if (size > left_.count) return Error(Code::kExhausted, "the archive unpacks to more than the artifact's limit");
+    if (size > left_.count) return Error(Code::kExhausted, std::format("the archive unpacks to more than {} bytes", limit_.count));
     left_.count -= size;
     *current_ += size;
     return {};
   }
-  Bytes left_;
+  Bytes limit_, left_;
   std::map<std::string, uint64_t> files_;  // as many as the archive may have entries
   uint64_t* current_ = nullptr;
 };
@@ -231,6 +245,7 @@ Result<> work(int order_fd, int directory_fd) {
   kernel::Confinement wanted;
   wanted.readable = {"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/ssl", "/etc/ca-certificates",
                      "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/lib", "/lib", "/lib64", "/etc/ld.so.cache"};
+  wanted.readable.insert(wanted.readable.end(), order.readable.begin(), order.readable.end());
   wanted.writable = {task_dir.fd()};
   STEPPE_TRY_VOID(kernel::confine_self(wanted));
   if (!plan.directory.empty()) STEPPE_TRY_VOID(task_dir.make_directories(plan.directory, 0777));
@@ -259,7 +274,10 @@ Result<> place_artifact(const ArtifactPlan& plan, const kernel::Fd& from, const 
   RehearsalSink rehearsal(limits.bytes);
   STEPPE_TRY_VOID(unpack(plan, from, info.size.count, rehearsal, limits));
   DirectorySink sink(directory, limits.bytes);
-  return unpack(plan, from, info.size.count, sink, limits);
+  // What the first pass could not know: no room, or something of the task's in the way.
+  Result<> done = unpack(plan, from, info.size.count, sink, limits);
+  if (!done.ok()) sink.undo();
+  return done;
 }
 
 std::string ArtifactOrder::encode() const {
@@ -274,6 +292,7 @@ std::string ArtifactOrder::encode() const {
       .integer(kMaxFiles, static_cast<int64_t>(limits.files))
       .integer(kMaxDownload, static_cast<int64_t>(max_download.count))
       .integer(kTimeLimit, time_limit_s)
+      .text(kReadable, encode_list(readable))
       .finish();
 }
 
@@ -290,6 +309,7 @@ Result<ArtifactOrder> ArtifactOrder::decode(ByteView bytes) {
   out.limits.files = static_cast<uint64_t>(message.integer(kMaxFiles));
   out.max_download = {static_cast<uint64_t>(message.integer(kMaxDownload))};
   out.time_limit_s = message.integer(kTimeLimit, 1800);
+  out.readable = decode_list(message.text(kReadable));
   return out;
 }
 

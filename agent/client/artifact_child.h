@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/client/artifact_plan.h"
 #include "agent/client/client_context.h"
@@ -15,6 +16,7 @@ struct ArtifactOrder {
   ArchiveLimits limits;
   Bytes max_download = Bytes::gib(100);
   int64_t time_limit_s = 1800;
+  std::vector<std::string> readable;  // paths of the host that it may read besides what resolving and TLS always need
 
   std::string encode() const;
   static Result<ArtifactOrder> decode(ByteView bytes);

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 #include <lzma.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -295,6 +298,22 @@ TEST_F(ArtifactTest, HostileArchivesLeaveNothingBehind) {
   }
 }
 
+TEST_F(ArtifactTest, WhatFailsHalfWayIsTakenBack) {
+  // A directory stands where the archive has a file: nothing of that is known before it is reached.
+  fs::create_directories(base_ + "/task/local/kept/there");
+  std::ofstream(base_ + "/task/local/kept/old") << "old";
+  fs::create_directories(base_ + "/task/local/z");
+  fs::permissions(base_ + "/task/local/z", fs::perms(0755));
+  ASSERT_EQ(::symlink("/etc", (base_ + "/task/local/z/out").c_str()), 0);
+  Result<> done = place("http://x/a.tar", make_tar({{"a", '0', "new"}, {"dir/deep/f", '0', "new"}, {"dir/deep/g", '2', "", "f"}, {"kept/new", '0', "new"},
+                                                    {"kept/there/new", '5'}, {"dir/h", '1', "", "a"}, {"z/out/evil", '0', "new"}}));
+  ASSERT_FALSE(done.ok());
+  std::vector<std::string> left;
+  for (auto& entry : fs::recursive_directory_iterator(base_ + "/task/local")) left.push_back(entry.path().string().substr((base_ + "/task/local/").size()));
+  std::ranges::sort(left);
+  EXPECT_EQ(left, (std::vector<std::string>{"kept", "kept/old", "kept/there", "z", "z/out"})) << done.error().message();
+}
+
 TEST_F(ArtifactTest, ALinkInsideThenAFileThroughItStaysInside) {
   // The link is replaced by a directory, or followed beneath the destination; never out of it.
   fs::create_directories(base_ + "/outside");
@@ -315,8 +334,9 @@ TEST(Links, StayInside) {
 
 // ---- Over HTTP and HTTPS, in the real process ----
 
-// A server's context with a certificate that nobody vouches for.
-std::shared_ptr<SSL_CTX> self_signed() {
+// A server's context with a certificate for 127.0.0.1 that vouches for itself, and so for nobody who does not have it in
+// `trusted`.
+std::shared_ptr<SSL_CTX> self_signed(const std::string& trusted = "") {
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   std::shared_ptr<EVP_PKEY> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
   std::shared_ptr<X509> certificate(X509_new(), X509_free);
@@ -327,7 +347,14 @@ std::shared_ptr<SSL_CTX> self_signed() {
   X509_NAME* name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("127.0.0.1"), -1, -1, 0);
   X509_set_issuer_name(certificate.get(), name);
+  X509_set_version(certificate.get(), X509_VERSION_3);
+  std::shared_ptr<X509_EXTENSION> names(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1"), X509_EXTENSION_free);
+  EXPECT_EQ(X509_add_ext(certificate.get(), names.get(), -1), 1);
   EXPECT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
+  if (!trusted.empty()) {
+    std::shared_ptr<BIO> file(BIO_new_file(trusted.c_str(), "w"), BIO_free);
+    EXPECT_EQ(PEM_write_bio_X509(file.get(), certificate.get()), 1);
+  }
   EXPECT_EQ(SSL_CTX_use_certificate(context.get(), certificate.get()), 1);
   EXPECT_EQ(SSL_CTX_use_PrivateKey(context.get(), key.get()), 1);
   return context;
@@ -385,16 +412,18 @@ class ServedTest : public ArtifactTest {
     processes_ = io::make_posix_processes(*loop_);
     listener_ = *network_->listen({"", "127.0.0.1", 0});
     std::string self = fs::read_symlink("/proc/self/exe").parent_path().string();
-    fetcher_ = std::make_unique<ChildArtifactFetcher>(*loop_, *processes_, self + "/steppe-client-child", std::vector<std::string>{},
-                                                      ArchiveLimits{Bytes::mib(4), 100}, Bytes::mib(8));
+    program_ = self + "/steppe-client-child";
   }
   // Answers each connection with what `answers` holds for its path.
   std::map<std::string, std::string> answers_;
   std::vector<std::string> requests_;
   std::shared_ptr<SSL_CTX> tls_;  // absent: plain HTTP
-  std::string url(const std::string& path) { return (tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(listener_->local().port) + path; }
+  ArtifactSettings settings_{{Bytes::mib(4), 100}, Bytes::mib(8)};
+  std::string port() const { return std::to_string(listener_->local().port); }
+  std::string url(const std::string& path) { return (tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + port() + path; }
 
   Result<> fetch(ArtifactFetcher::Request request) {
+    fetcher_ = std::make_unique<ChildArtifactFetcher>(*loop_, *processes_, program_, std::vector<std::string>{}, settings_);
     Result<> out;
     io::start_root(*loop_, both(*this, std::move(request), out), [this] { loop_->stop(); });
     loop_->run();
@@ -441,6 +470,7 @@ class ServedTest : public ArtifactTest {
   std::unique_ptr<io::Processes> processes_;
   std::unique_ptr<io::Listener> listener_;
   std::unique_ptr<ChildArtifactFetcher> fetcher_;
+  std::string program_;
 };
 
 std::string answer_of(const std::string& body) {
@@ -507,6 +537,54 @@ TEST_F(ServedTest, ACertificateIsCheckedUnlessTheJobSaysOtherwise) {
   Result<> done = fetch({url("/app.txz"), "local", "any", {{"checksum", "sha256:" + sha256(archive)}}, {}, true, {}});
   ASSERT_TRUE(done.ok()) << done.error().message();
   EXPECT_EQ(content("local/bin/app"), "program");
+}
+
+TEST_F(ServedTest, TrustsWhomTheAgentTrusts) {
+  std::string ca = base_ + "/ca.pem";  // a place that the process could not read of itself
+  tls_ = self_signed(ca);
+  answers_["/tool"] = answer_of("a tool");
+  settings_.environment = artifact_environment({{"SSL_CERT_FILE", ca}, {"AWS_SECRET_ACCESS_KEY", "x"}}, "");
+  Result<> done = fetch({url("/tool"), "local", "any", {}, {}, false, {}});
+  ASSERT_TRUE(done.ok()) << done.error().message();
+  EXPECT_EQ(content("local/tool"), "a tool");
+  // The same certificate under a name that is not in it.
+  Result<> misnamed = fetch({"https://localhost:" + port() + "/tool", "other", "any", {}, {}, false, {}});
+  ASSERT_FALSE(misnamed.ok());
+  EXPECT_NE(misnamed.error().message().find("hostname mismatch"), std::string::npos) << misnamed.error().message();
+  // Somebody else's, under the same name.
+  tls_ = self_signed();
+  Result<> stranger = fetch({url("/tool"), "other", "any", {}, {}, false, {}});
+  ASSERT_FALSE(stranger.ok());
+  EXPECT_NE(stranger.error().message().find("certificate"), std::string::npos) << stranger.error().message();
+  EXPECT_EQ(stranger.error().code(), Code::kDenied);
+  EXPECT_FALSE(fs::exists(base_ + "/task/other/tool"));
+}
+
+TEST(ArtifactEnvironment, OnlyWhatItIsMeantToHave) {
+  using List = std::vector<std::string>;
+  const std::map<std::string, std::string, std::less<>> all = {{"A", "1"}, {"B", "2"}, {"PATH", "/evil"}, {"SSL_CERT_DIR", "/a:/b"}, {"TOKEN", "t"}};
+  EXPECT_EQ(artifact_environment(all, ""), (List{"SSL_CERT_DIR=/a:/b"}));
+  EXPECT_EQ(artifact_environment(all, "B, A,MISSING,PATH"), (List{"A=1", "B=2", "SSL_CERT_DIR=/a:/b"}));
+  EXPECT_EQ(artifact_environment({}, "A"), List{});
+}
+
+TEST_F(ServedTest, TheSmallerLimitHolds) {
+  std::string archive = gzip(make_tar({{"zeros", '0', std::string(3 << 20, '\0')}}));
+  answers_["/a.tgz"] = answer_of(archive);
+  answers_["/big"] = answer_of(std::string(200'000, 'x'));
+  ArtifactFetcher::Request request{url("/a.tgz"), "local", "any", {}, {}, false, {}, {}};
+  ASSERT_TRUE(fetch(request).ok());
+  EXPECT_EQ(content("local/zeros").size(), 3u << 20);
+  request.destination = "small";
+  request.max_bytes = {100'000};
+  for (const char* path : {"/a.tgz", "/big"}) {
+    request.source = url(path);
+    Result<> refused = fetch(request);
+    ASSERT_FALSE(refused.ok()) << path;
+    EXPECT_EQ(refused.error().code(), Code::kExhausted) << path;
+    EXPECT_TRUE(refused.error().message().ends_with("than 100000 bytes")) << refused.error().message();
+    EXPECT_TRUE(fs::is_empty(base_ + "/task/small")) << path;
+  }
 }
 
 TEST_F(ServedTest, FilesThatOnlyRootMayReadAreNotFetched) {

@@ -39,6 +39,7 @@ class ArtifactFetcher {
     std::map<std::string, std::string> headers;
     bool insecure = false;
     std::optional<std::pair<uint32_t, uint32_t>> owner;
+    Bytes max_bytes;  // of what it unpacks to, beside the fetcher's own limit; 0: no other
   };
   // `task_dir`: the task's directory. The error's text becomes the task event; its code says whether a retry may help
   // (kInvalid, kDenied and kUnsupported: no).

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <format>
 
+#include "agent/client/alloc_runner.h"
 #include "agent/client/leftovers.h"
 #include "agent/client/template_render.h"
 #include "agent/schema/alloc.pb.h"
@@ -173,6 +174,8 @@ io::Task<TaskRunner::HookResult> TaskRunner::fetch_artifacts() {
   if (task_->artifacts().empty()) co_return std::nullopt;
   record(event::plain(event::kDownloadingArtifacts));
   std::vector<schema::TaskArtifact> artifacts(task_->artifacts().begin(), task_->artifacts().end());
+  // What does not fit there would cost the alloc its life a moment later.
+  const Bytes disk_bytes = Bytes::mib(disk_limit_mb(owner_.alloc()));
   for (const schema::TaskArtifact& artifact : artifacts) {
     if (artifact.chown()) {
       co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", "artifact: chown is not supported yet"), false};
@@ -190,11 +193,13 @@ io::Task<TaskRunner::HookResult> TaskRunner::fetch_artifacts() {
     for (const auto& [key, value] : artifact.getter_options()) request.options[key] = env.replace(value);
     for (const auto& [key, value] : artifact.getter_headers()) request.headers[key] = env.replace(value);
     request.insecure = artifact.getter_insecure();
+    request.max_bytes = disk_bytes;
     io::Deadline deadline = io::Deadline::in(context_.loop, std::chrono::minutes(30), prepare_stop_.get_token());
     Result<> fetched = co_await context_.artifacts.fetch(*directory, std::move(request), deadline);
     if (!fetched.ok()) {
-      co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", fetched.error().message()),
-                            may_improve(fetched.error())};
+      std::string why = fetched.error().message();
+      if (why.ends_with(std::format("{} bytes", disk_bytes.count))) why += ", the group's ephemeral_disk";
+      co_return HookFailure{event::with_detail(event::kArtifactFailed, "download_error", std::move(why)), may_improve(fetched.error())};
     }
   }
   co_return std::nullopt;

@@ -30,7 +30,7 @@ Result<std::unique_ptr<ClientRole>> ClientRole::create(const Settings& settings,
   STEPPE_TRY(role->host_, executor::Host::open(std::move(host), io::system_clock()));
   raw_exec::Options raw;
   raw.enabled = settings.raw_exec;
-  exec::Options isolated;
+  STEPPE_TRY(exec::Options isolated, exec::Options::parse(settings.exec_plugin));
   isolated.chroot_env = settings.chroot_env;
   role->drivers_.push_back(raw_exec::make_driver(role->host_, std::move(raw)));
   role->drivers_.push_back(exec::make_driver(role->host_, std::move(isolated)));
@@ -53,7 +53,7 @@ Result<std::unique_ptr<ClientRole>> ClientRole::create(const Settings& settings,
   config.gc_inode_usage_threshold = settings.gc_inode_usage_threshold;
   config.gc_interval = settings.gc_interval;
   for (const auto& [name, volume] : settings.node.host_volumes) config.host_volumes.emplace(name, volume.path);
-  role->artifacts_ = client::make_artifact_fetcher(*role->loop_, settings.program);
+  role->artifacts_ = client::make_artifact_fetcher(*role->loop_, settings.program, settings.artifact);
   role->link_ = std::make_unique<client::EndpointLink>(dispatcher, *role->loop_, settings.region);
   role->client_ = std::make_unique<client::Client>(*role->loop_, io::system_rng(), role->logger_, std::move(config), *role->link_, role->table_, *role->artifacts_, std::move(node));
   role->api_ = std::make_unique<client::ClientApi>(*role->client_, *role->loop_);

@@ -9,6 +9,7 @@
 #include "agent/cli/flags.h"
 #include "agent/cli/ui.h"
 #include "agent/config/load.h"
+#include "init/base/byte_size.h"
 #include "init/base/text.h"
 #include "init/io/path_file.h"
 
@@ -151,10 +152,23 @@ bool raw_exec_enabled(const config::AgentConfig& config) {
   return value != nullptr && *value;
 }
 
+Result<client::ArtifactSettings> artifact_of(const config::ArtifactLimits& artifact, const std::map<std::string, std::string, std::less<>>& environment) {
+  client::ArtifactSettings out;
+  STEPPE_TRY(out.max_download, parse_byte_size(artifact.http_max_size).wrap("client.artifact.http_max_size"));
+  STEPPE_TRY(out.limits.bytes, parse_byte_size(artifact.decompression_size_limit).wrap("client.artifact.decompression_size_limit"));
+  if (artifact.decompression_file_count_limit < 0) return Error(Code::kInvalid, "client.artifact.decompression_file_count_limit must not be negative");
+  // As Nomad has it, 0 is no limit.
+  constexpr uint64_t kNone = uint64_t{1} << 62;
+  out.limits.files = artifact.decompression_file_count_limit == 0 ? kNone : static_cast<uint64_t>(artifact.decompression_file_count_limit);
+  if (out.limits.bytes.count == 0) out.limits.bytes = {kNone};
+  out.time_limit_s = std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::seconds>(artifact.http_read_timeout).count());
+  out.environment = client::artifact_environment(environment, artifact.set_environment_variables);
+  return out;
+}
+
 }  // namespace
 
 Result<Settings> read_settings(const std::vector<std::string>& words, const std::map<std::string, std::string, std::less<>>& environment) {
-  static_cast<void>(environment);
   STEPPE_TRY(const Flags flags, Flags::parse(specs(), words));
   if (!flags.words().empty()) return Error(Code::kInvalid, std::format("agent takes no argument \"{}\" (flags stand before arguments; see -help)", flags.words()[0]));
   Settings settings;
@@ -197,6 +211,8 @@ Result<Settings> read_settings(const std::vector<std::string>& words, const std:
   settings.gc_inode_usage_threshold = config.client.gc_inode_usage_threshold;
   settings.gc_interval = std::max<Duration>(config.client.gc_interval, std::chrono::seconds(1));
   settings.max_kill_timeout = config.client.max_kill_timeout;
+  STEPPE_TRY(settings.artifact, artifact_of(config.client.artifact, environment));
+  if (const auto plugin = config.plugins.find("exec"); plugin != config.plugins.end()) settings.exec_plugin = plugin->second.config;
   return settings;
 }
 

@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/client/artifact_fetcher.h"
 #include "agent/client/fingerprint.h"
 #include "agent/main/log_sink.h"
+#include "drivers/api/config_value.h"
 #include "init/base/log.h"
 #include "init/base/result.h"
 
@@ -35,6 +37,8 @@ struct Settings {
   double gc_disk_usage_threshold = 80, gc_inode_usage_threshold = 70;
   Duration gc_interval = std::chrono::minutes(1);
   Duration max_kill_timeout = std::chrono::seconds(30);
+  client::ArtifactSettings artifact;
+  drivers::ConfigMap exec_plugin;    // `config` of the block plugin "exec"
   std::vector<std::string> ignored;  // keys and flags that are known and not acted on yet
   std::vector<std::string> config_paths;  // read again on SIGHUP
 };
