@@ -5,6 +5,7 @@
 #include "agent/model/quoted.h"
 #include "agent/model/validate_parts.h"
 #include "agent/schema/job.pb.h"
+#include "drivers/api/config_keys.h"
 #include "init/base/text.h"
 
 namespace steppe::model::parts {
@@ -219,6 +220,21 @@ void validate_parts(const schema::TaskGroup& group, const schema::Task& task, Fi
   }
 }
 
+// Keys that the driver does not have. Nomad tells when the task starts; nobody waits that long for a typing error. Values are
+// the driver's to judge: they may hold what only the node can fill in.
+void validate_config(const schema::Task& task, Findings* out) {
+  const auto known = drivers::config_keys(task.driver());
+  if (known.empty()) return;
+  std::set<std::string_view> unknown;
+  for (const auto& [key, value] : task.config()) {
+    if (!std::ranges::binary_search(known, std::string_view(key))) unknown.insert(key);
+  }
+  for (const std::string_view key : unknown) {
+    out->add("config: driver {} has no key {}; it has {}", go_quoted(task.driver()), go_quoted(key),
+             join(std::vector<std::string>(known.begin(), known.end()), ", "));
+  }
+}
+
 // ---- services ----
 
 bool is_service_name(std::string_view name) {
@@ -350,6 +366,7 @@ void validate_task(const schema::Job& job, const schema::TaskGroup& group, const
   out->require(std::ranges::none_of(task.name(), [](char c) { return c != 0 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f); }),
                "Task name cannot include control characters");
   out->require(!task.driver().empty(), "Missing task driver");
+  validate_config(task, out);
   out->require(task.kill_timeout() >= 0, "KillTimeout must be a positive value");
   out->require(task.shutdown_delay() >= 0, "ShutdownDelay must be a positive value");
   validate_resources(task.resources(), out);

@@ -43,6 +43,14 @@ TEST(Validate, AcceptsGoodJobs) {
   }
 }
 
+// Of drivers that are not built here nothing is known: their nodes may have them.
+TEST(Validate, ConfigOfUnknownDriversIsLeftAlone) {
+  schema::Job docker = job();
+  task(docker).set_driver("docker");
+  (*task(docker).mutable_config())["image"].set_text("redis:7");
+  EXPECT_TRUE(validate(docker).ok()) << validate(docker).error_text();
+}
+
 constexpr int64_t kSecond = 1'000'000'000;
 
 // Each change alone makes the job bad, with this text somewhere in the answer.
@@ -156,6 +164,19 @@ const std::vector<Row> kTable = {
     {"Task name cannot be longer than 128 bytes", [](schema::Job& j) { task(j).set_name(std::string(129, 'x')); }},
     {"Task name cannot include control characters", [](schema::Job& j) { task(j).set_name("a\nb"); }},
     {"Missing task driver", [](schema::Job& j) { task(j).set_driver(""); }},
+    {"Task group g validation failed: 1 error occurred:\n\t* Task t validation failed: 1 error occurred:\n\t* config: driver \"exec\" has no key \"comand\"; "
+     "it has args, cap_add, cap_drop, command, ipc_mode, pid_mode, work_dir, writable_root",
+     [](schema::Job& j) { (*task(j).mutable_config())["comand"].set_text("/bin/true"); }},
+    {"driver \"raw_exec\" has no key \"cap_add\"",
+     [](schema::Job& j) {
+       task(j).set_driver("raw_exec");
+       (*task(j).mutable_config())["cap_add"].mutable_list();
+     }},
+    {"2 errors occurred:\n\t* config: driver \"mock_driver\" has no key \"a\"",
+     [](schema::Job& j) {
+       task(j).set_driver("mock_driver");
+       for (const char* key : {"b", "run_for", "a"}) (*task(j).mutable_config())[key].set_text("1s");
+     }},
     {"minimum CPU value is 1; got 0", [](schema::Job& j) { task(j).mutable_resources()->set_cpu(0); }},
     {"Task can only ask for 'cpu' or 'cores' resource, not both.", [](schema::Job& j) { task(j).mutable_resources()->set_cores(2); }},
     {"minimum MemoryMB value is 10; got 9", [](schema::Job& j) { task(j).mutable_resources()->set_memory_mb(9); }},
