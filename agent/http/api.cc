@@ -23,7 +23,12 @@ namespace {
 
 constexpr size_t kCompressAbove = 1 << 10;
 
-Response to_response(const Failure& failure) { return Response::text(failure.http_status(), failure.message()); }
+// Lists of errors end in empty lines, which a body has no use for.
+Response to_response(const Failure& failure) {
+  std::string_view text = failure.message();
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  return Response::text(failure.http_status(), std::string(text));
+}
 
 Secret token_of(const Request& request) {
   if (const std::string* token = find_header(request.headers, "X-Nomad-Token")) return Secret(std::string(trim(*token)));

@@ -141,6 +141,20 @@ Outcome<> set_common(pb::Message& root, const Query& query) {
   return {};
 }
 
+// A body that is to bring a job, without one.
+Outcome<> check_job(endpoint::Method method, const pb::Message& root) {
+  using enum endpoint::Method;
+  if (method != kJobRegister && method != kJobPlan && method != kJobValidate) return {};
+  const pb::FieldDescriptor* field = root.GetDescriptor()->FindFieldByName("job");
+  STEPPE_ASSERT(field != nullptr && field->message_type() != nullptr);
+  if (!root.GetReflection()->HasField(root, field)) return endpoint::bad_request("Job must be specified");
+  const pb::Message& job = root.GetReflection()->GetMessage(root, field);
+  const std::string id = job.GetReflection()->GetString(job, job.GetDescriptor()->FindFieldByName("id"));
+  if (id.empty() && method == kJobRegister) return endpoint::bad_request("Job ID hasn't been provided");
+  if (id.empty() && method == kJobPlan) return endpoint::bad_request("Job must have a valid ID");
+  return {};
+}
+
 Outcome<> check_same(pb::Message& root, const endpoint::RouteMatch& match) {
   if (match.route->same.empty()) return {};
   const Place place = find_place(root, match.route->same);
@@ -163,6 +177,7 @@ Outcome<std::unique_ptr<endpoint::Message>> build_request(const endpoint::RouteM
       if (!read.ok()) return endpoint::bad_request(read.error().message());
     }
   }
+  STEPPE_TRY_VOID(check_job(route.method, *message));
   STEPPE_TRY_VOID(check_same(*message, match));
   for (const endpoint::Parameter& parameter : match.parameters) {
     // A body that holds the whole object names it itself (`same` was checked).

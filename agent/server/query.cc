@@ -93,10 +93,10 @@ Outcome<IdPrefix> IdPrefix::parse(std::string_view text) {
       prefix.hex.push_back(c);
     }
   }
-  if (hyphens > 4) return endpoint::rpc_error(std::format("UUID should have maximum of 4 \"-\"; got {}", hyphens));
-  if (prefix.hex.size() % 2 != 0) return endpoint::rpc_error("Input (without hyphens) must be even length");
+  if (hyphens > 4) return endpoint::bad_request(std::format("UUID should have maximum of 4 \"-\"; got {}", hyphens));
+  if (prefix.hex.size() % 2 != 0) return endpoint::bad_request("Input (without hyphens) must be even length");
   auto bytes = unhex(prefix.hex);
-  if (!bytes.ok() || bytes->size() > 16) return endpoint::rpc_error(std::format("Invalid UUID: {}", text));
+  if (!bytes.ok() || bytes->size() > 16) return endpoint::bad_request(std::format("Invalid UUID: {}", text));
   prefix.hex = steppe::hex(as_bytes(*bytes));
   return prefix;
 }
@@ -116,7 +116,7 @@ Outcome<Uuid> parse_id(std::string_view what, std::string_view text) {
   auto id = Uuid::parse(text);
   if (!id.ok()) {
     const std::string_view why = text.size() == 36 ? "Invalid UUID" : "UUID must be 36 characters";
-    return endpoint::rpc_error(std::format("{} lookup failed: index error: {}", what, why));
+    return endpoint::bad_request(std::format("{} lookup failed: index error: {}", what, why));
   }
   return *id;
 }
