@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <format>
 #include <map>
 
@@ -51,6 +52,32 @@ constexpr Limited kLimited[] = {
     {"NetworkResource", "mode", "mode", "host"},
     {"VolumeRequest", "type", "type", "host"},
 };
+
+bool is_set(const Message& message, const FieldDescriptor& field) {
+  const auto* reflection = message.GetReflection();
+  if (field.is_repeated()) return reflection->FieldSize(message, &field) > 0;
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL: return reflection->GetBool(message, &field);
+    case FieldDescriptor::CPPTYPE_INT64: return reflection->GetInt64(message, &field) != 0;
+    case FieldDescriptor::CPPTYPE_STRING: return !reflection->GetString(message, &field).empty();
+    default: return reflection->HasField(message, &field);
+  }
+}
+
+// False for values that change nothing: a job that was read back from a server holds every default.
+bool asks_for_something(const Message& message, const FieldDescriptor& field) {
+  if (!is_set(message, field)) return false;
+  if (field.is_repeated() || field.message_type() == nullptr || field.message_type()->name() != "WorkloadIdentity") return true;
+  // Every task has the default identity; its name and audience are what a server fills in.
+  const auto& identity = static_cast<const schema::WorkloadIdentity&>(message.GetReflection()->GetMessage(message, &field));
+  std::vector<const FieldDescriptor*> fields;
+  identity.GetReflection()->ListFields(identity, &fields);
+  return std::ranges::any_of(fields, [&](const FieldDescriptor* inner) {
+    if (inner->name() == "name") return identity.name() != "default";
+    if (inner->name() == "audience") return identity.audience_size() != 1 || identity.audience(0) != "nomadproject.io";
+    return is_set(identity, *inner);
+  });
+}
 
 class Finder {
  public:
@@ -112,9 +139,7 @@ class Finder {
                   const std::string& path) {
     for (const Waiting& row : kWaiting) {
       if (row.message != type || row.field != field.name()) continue;
-      bool off =
-          field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL && !message.GetReflection()->GetBool(message, &field);
-      if (!off) add(join(path, row.key));
+      if (asks_for_something(message, field)) add(join(path, row.key));
       return true;
     }
     return false;

@@ -372,5 +372,35 @@ job "j" {
                                       "group g > volume remote > type = \"csi\"", "parameterized"}));
 }
 
+// What a server adds to a job that it keeps is no wish of its author.
+TEST(Waiting, LeavesDefaultsAlone) {
+  constexpr std::string_view kKept = R"({"ID":"j","Type":"service","Multiregion":null,"TaskGroups":[{"Name":"g","Services":null,"Consul":null,
+    "EphemeralDisk":{"Migrate":false,"SizeMB":300},"Tasks":[{"Name":"t","Driver":"exec","Vault":null,"Actions":[],
+      "Identity":{"Name":"default","Audience":["nomadproject.io"],"ChangeMode":"","ChangeSignal":"","Env":false,"File":false,"Filepath":"","ServiceName":"","TTL":0},
+      "Resources":{"CPU":100,"MemoryMB":300,"SecretsMB":0}}]}]})";
+  schema::Job job;
+  ASSERT_TRUE(schema::read_json(kKept, &job).ok());
+  EXPECT_EQ(not_yet_acted_on(job), std::vector<std::string>());
+  schema::Task& task = *job.mutable_task_groups(0)->mutable_tasks(0);
+  task.mutable_identity()->set_file(true);
+  task.mutable_resources()->set_secrets_mb(5);
+  EXPECT_EQ(not_yet_acted_on(job), (std::vector<std::string>{"group g > task t > resources > secrets", "group g > task t > identity"}));
+  task.mutable_identity()->set_file(false);
+  task.mutable_identity()->add_audience("other.example");
+  task.mutable_resources()->set_secrets_mb(0);
+  EXPECT_EQ(not_yet_acted_on(job), std::vector<std::string>{"group g > task t > identity"});
+}
+
+TEST(Variables, AValueThatCannotBeUsedIsOneError) {
+  for (const char* type : {"number", "list(string)"}) {
+    ParseOptions options;
+    options.var_flags = {"n=abc"};
+    const auto job = parse("t.hcl", std::format("variable \"n\" {{\n  type = {}\n}}\njob \"j\" {{\n  meta {{\n    a = var.n\n  }}\n  group \"g\" {{\n    task \"t\" {{\n      driver = \"exec\"\n    }}\n  }}\n}}\n", type), options);
+    ASSERT_FALSE(job.ok());
+    EXPECT_NE(job.error().message().find("<value for var.n from arguments>"), std::string::npos) << job.error().message();
+    EXPECT_EQ(job.error().message().find("Unset variable"), std::string::npos) << job.error().message();
+  }
+}
+
 }  // namespace
 }  // namespace steppe::jobspec

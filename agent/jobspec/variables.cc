@@ -222,6 +222,7 @@ void Variables::assign_text(const std::string& name, const std::string& text, st
     return;  // the environment may hold variables of other jobs
   }
   Variable& variable = found->second;
+  variable.given = true;
   hcl::Source source{std::move(file), text};
   hcl::Range whole{0, static_cast<uint32_t>(std::min<size_t>(text.size(), hcl::kMaxSourceBytes))};
   using Shape = hcl::Type::Shape;
@@ -262,6 +263,7 @@ void Variables::assign_file(const VarFile& file, bool strict) {
       undeclared(attribute.name, &source, attribute.name_range, "set", strict);
       continue;
     }
+    found->second.given = true;
     auto value = evaluate(*attribute.expr, source, nullptr, hcl::UnknownName::kError);
     if (value) set_value(attribute.name, found->second, *value, "varfile", source, attribute.expr->range);
   }
@@ -310,7 +312,8 @@ void Variables::resolve(hcl::Scope& scope) {
   hcl::Value::Mapping values;
   for (auto& [name, variable] : variables_) {
     if (!variable.value) {
-      error(variable.range, std::format("Unset variable \"{}\"", name),
+      // What was given and cannot be used has its error already.
+      if (!variable.given) error(variable.range, std::format("Unset variable \"{}\"", name),
             std::format("A used variable must be set or have a default value. Set it with -var {}=…, a -var-file, or "
                         "NOMAD_VAR_{}.",
                         name, name));

@@ -36,6 +36,7 @@ class Variables {
     std::optional<hcl::Type> type;  // none: takes any text as it is
     std::optional<hcl::Value> value;
     std::string origin = "default";
+    bool given = false;  // by a flag, a file or the environment, even if the value was of no use
     std::vector<Validation> validations;
     hcl::Range range;
   };
