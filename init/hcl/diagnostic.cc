@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <format>
 
+#include "init/base/text.h"
+
 namespace steppe::hcl {
 namespace {
 
@@ -19,6 +21,21 @@ std::string carets_under(std::string_view line, size_t from, size_t to) {
   for (size_t i = from; i < to; ++i) width += !continues_code_point(line[i]);
   carets.append(std::max<size_t>(width, 1), '^');
   return carets;
+}
+
+// What a terminal would act on, or could not show, as '?', byte for byte: places stay where they are.
+std::string without_controls(std::string_view line) {
+  std::string out(line);
+  for (size_t i = 0; i < line.size();) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    const std::string_view point = line.substr(i, byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4);
+    const bool whole = is_utf8(point);
+    const bool control = (byte < 0x20 && byte != '\t') || byte == 0x7F || (byte == 0xC2 && whole && static_cast<unsigned char>(point[1]) < 0xA0);
+    const size_t length = whole ? point.size() : 1;
+    if (!whole || control) out.replace(i, length, length, '?');
+    i += length;
+  }
+  return out;
 }
 
 std::string excerpt_of(const Source& source, Range range, uint32_t line_number) {
@@ -39,13 +56,10 @@ std::string excerpt_of(const Source& source, Range range, uint32_t line_number) 
   }
   std::string_view line = text.substr(begin, end - begin);
   std::string number = std::format("{:5} | ", line_number);
-  std::string printable(line);
-  for (char& c : printable) {
-    if (static_cast<unsigned char>(c) < 0x20 && c != '\t') c = '?';
-  }
+  const std::string printable = without_controls(line);
   size_t from = std::min(at - begin, line.size());
   size_t to = std::clamp<size_t>(range.end > begin ? range.end - begin : 0, from, line.size());
-  return number + printable + "\n      | " + carets_under(line, from, to);
+  return number + printable + "\n      | " + carets_under(printable, from, to);
 }
 
 Diagnostic make(Severity severity, const Source& source, Range range, std::string summary, std::string detail) {

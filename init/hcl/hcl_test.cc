@@ -224,6 +224,15 @@ Body parse(const std::string& text, Diagnostics& diagnostics) {
   return parse_body(source, diagnostics);
 }
 
+// A terminal that shows an excerpt is not driven by it, and the carets stand where they belong.
+TEST(Diagnostic, ExcerptsHoldNoControls) {
+  const std::string line = "a\x7f\x1b[2J\xff\x9b\xc2\x9b \xc3\xa9 = !";
+  const Source source{"t", line};
+  Diagnostics found;
+  found.error(source, {static_cast<uint32_t>(line.size() - 1), static_cast<uint32_t>(line.size())}, "Bad", "");
+  EXPECT_EQ(found.text(), std::format("t:1,{}-{}: Bad\n    1 | a??[2J???? \xc3\xa9 = !\n      |                ^", 14, 15)) << found.text();
+}
+
 TEST(BodySyntax, ReadsAttributesAndBlocks) {
   Diagnostics diagnostics;
   Body body = parse(
