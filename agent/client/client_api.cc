@@ -1,5 +1,6 @@
 #include "agent/client/client_api.h"
 
+#include <algorithm>
 #include <format>
 
 #include "agent/schema/alloc.pb.h"
@@ -19,6 +20,9 @@ using endpoint::Failure;
 using endpoint::Method;
 using endpoint::not_found;
 using endpoint::Outcome;
+
+constexpr Duration kRestartPatience = std::chrono::seconds(30);
+constexpr Duration kRestartLook = std::chrono::milliseconds(20);
 
 double core_mhz(const schema::Node& node) {
   const schema::LegacyNodeCpuResources& cpu = node.node_resources().cpu();
@@ -110,30 +114,56 @@ Outcome<AllocRunner*> ClientApi::find_with_files(const std::string& id, const Ca
   return alloc;
 }
 
+// What is asked of a task next (a signal, a command inside) finds the new one: restarts are answered when each task runs
+// anew, has ended, or waits out its delay. Those that take longer are answered while they are under way.
+io::Task<void> ClientApi::await_restart(std::string alloc_id, std::map<std::string, uint64_t> attempts_before, io::Deadline deadline) {
+  deadline.at = std::min(deadline.at, loop_.now() + kRestartPatience);
+  const auto under_way = [&] {
+    const AllocRunner* alloc = client_.find(alloc_id);
+    if (alloc == nullptr) return false;
+    return std::ranges::any_of(alloc->tasks(), [&](const auto& task) {
+      const auto before = attempts_before.find(task->name());
+      const TaskSnapshot& now = task->snapshot();
+      if (before == attempts_before.end() || now.phase == TaskPhase::kDead || now.phase == TaskPhase::kBackoff) return false;
+      const bool starts = now.phase == TaskPhase::kWaiting || now.phase == TaskPhase::kPreparing || now.phase == TaskPhase::kStarting;
+      return starts || now.attempt == before->second;
+    });
+  };
+  while (under_way() && loop_.now() < deadline.at) {
+    Result<> slept = co_await io::sleep_for(loop_, kRestartLook, deadline.stop);
+    if (!slept.ok()) co_return;
+  }
+}
+
 io::Task<Outcome<>> ClientApi::restart(const schema::AllocRestartRequest& request, const Call& call, schema::GenericReply&) {
   auto alloc = find(request.alloc_id(), call);
   if (!alloc.ok()) co_return alloc.error();
   if (request.all_tasks() && !request.task_name().empty()) {
     co_return bad_request("cannot restart a single task and all tasks at once");
   }
+  std::map<std::string, uint64_t> attempts;
   if (request.all_tasks()) {
+    for (const auto& task : (*alloc)->tasks()) {
+      if (task->snapshot().state() == "running") attempts.emplace(task->name(), task->snapshot().attempt);
+    }
     Result<> done = (*alloc)->restart_all("User requested all tasks to restart");
     if (!done.ok()) co_return done.error();
+    co_await await_restart(request.alloc_id(), std::move(attempts), call.deadline());
     co_return Outcome<>();
   }
-  bool any = false;
   for (const auto& task : (*alloc)->tasks()) {
     if (!request.task_name().empty() && task->name() != request.task_name()) continue;
     bool runs = task->snapshot().state() == "running";
     if (!request.task_name().empty() && !runs) co_return endpoint::rpc_error("Task not running");
     if (!runs) continue;
+    attempts.emplace(task->name(), task->snapshot().attempt);
     task->restart(request.task_name().empty() ? "User requested running tasks to restart" : "User requested task to restart");
-    any = true;
   }
-  if (!any) {
+  if (attempts.empty()) {
     if (!request.task_name().empty()) co_return Failure(400, Code::kInvalid, "Could not find task runner for task: " + request.task_name());
     co_return endpoint::rpc_error("Task not running");
   }
+  co_await await_restart(request.alloc_id(), std::move(attempts), call.deadline());
   co_return Outcome<>();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@ class ClientApi {
   endpoint::Outcome<AllocRunner*> find_with_files(const std::string& id, const Call& call);
 
   io::Task<endpoint::Outcome<>> restart(const schema::AllocRestartRequest& request, const Call& call, schema::GenericReply& reply);
+  io::Task<void> await_restart(std::string alloc_id, std::map<std::string, uint64_t> attempts_before, io::Deadline deadline);
   io::Task<endpoint::Outcome<>> signal(const schema::AllocSignalRequest& request, const Call& call, schema::GenericReply& reply);
   io::Task<endpoint::Outcome<>> stats(const schema::AllocStatsRequest& request, const Call& call, schema::AllocStatsReply& reply);
   io::Task<endpoint::Outcome<>> collect(const schema::AllocGarbageCollectRequest& request, const Call& call, schema::GenericReply& reply);
