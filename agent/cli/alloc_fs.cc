@@ -86,10 +86,26 @@ std::string last_lines(const std::string& text, int64_t lines) {
   return text.substr(at + 1);
 }
 
+// How much of the end is wanted, by -tail, -n and -c; without them all of it.
+struct Tail {
+  bool wanted = false;
+  bool by_bytes = false;
+  int64_t lines = kTailLines;
+  int64_t bytes = 0;
+};
+
+Result<Tail> tail_of(const Flags& flags) {
+  Tail tail{.wanted = flags.on("tail") || flags.given("n") || flags.given("c"), .by_bytes = flags.given("c")};
+  STEPPE_TRY(tail.lines, flags.count("n", kTailLines));
+  STEPPE_TRY(tail.bytes, flags.count("c", tail.lines * kBytesPerLine));
+  return tail;
+}
+
 struct LogRequest {
   std::string path;
   std::string task;
   std::string type;
+  Tail tail;
 };
 
 http::Query log_query(const LogRequest& request, bool follow, std::string origin, int64_t offset) {
@@ -112,21 +128,19 @@ struct Collector {
 
 io::Task<Result<>> print_log(Context& context, const Flags& flags, LogRequest request) {
   const io::Deadline forever;
-  const bool tail = flags.on("tail") || flags.given("n") || flags.given("c");
+  const Tail tail = request.tail;
   const bool follow = flags.on("f");
   const bool to_stderr = request.type == "stderr" && !flags.on("stderr");
   int64_t offset = 0;
-  if (tail) {
-    STEPPE_CO_TRY(const int64_t lines, flags.number("n", kTailLines));
-    STEPPE_CO_TRY(const int64_t bytes, flags.number("c", lines * kBytesPerLine));
+  if (tail.wanted) {
     std::string end;
     http::BodySink collect = [&end](std::string_view piece) { return Collector::add(end, piece); };
-    STEPPE_CO_TRY_VOID(co_await context.stream(request.path, log_query(request, false, "end", bytes), std::move(collect), forever));
-    const std::string shown = flags.given("c") ? end : last_lines(end, lines);
+    STEPPE_CO_TRY_VOID(co_await context.stream(request.path, log_query(request, false, "end", tail.bytes), std::move(collect), forever));
+    const std::string shown = tail.by_bytes ? end : last_lines(end, tail.lines);
     to_stderr ? context.ui().raw_error(shown) : context.ui().raw(shown);
     if (!follow) co_return Result<>();
   }
-  http::Query query = log_query(request, follow, tail ? "end" : "start", offset);
+  http::Query query = log_query(request, follow, tail.wanted ? "end" : "start", offset);
   co_return co_await context.stream(request.path, std::move(query), printer(context.ui(), to_stderr), forever);
 }
 
@@ -138,6 +152,8 @@ io::Task<void> print_log_into(Context& context, const Flags& flags, LogRequest r
 
 io::Task<int> alloc_logs(Context& context, const Flags& flags) {
   if (flags.words().empty() || flags.words().size() > 2) co_return usage(context, "This command takes one or two arguments: <alloc-id> <task>\n(or, with -job: <job>)");
+  const Result<Tail> tail = tail_of(flags);
+  if (!tail.ok()) co_return usage(context, tail.error().message());
   Result<std::string> id = co_await alloc_of(context, flags);
   if (!id.ok()) co_return usage(context, id.error().message());
   Result<std::string> task = co_await task_of(context, *id, flags.words().size() == 2 ? flags.words()[1] : flags.text("task"));
@@ -150,7 +166,7 @@ io::Task<int> alloc_logs(Context& context, const Flags& flags) {
   if (!flags.on("stderr") && !flags.on("stdout")) types = {"stdout"};
   std::vector<Result<>> results(types.size());
   io::Scope scope(context.loop());
-  for (size_t i = 0; i < types.size(); ++i) scope.spawn(print_log_into(context, flags, {path, *task, types[i]}, results[i]));
+  for (size_t i = 0; i < types.size(); ++i) scope.spawn(print_log_into(context, flags, {path, *task, types[i], *tail}, results[i]));
   co_await scope.join();
   for (const Result<>& result : results) {
     if (!result.ok()) co_return fail(context, "reading file", result.error());
@@ -179,6 +195,8 @@ io::Task<int> show_directory(Context& context, const Flags& flags, std::string i
 
 io::Task<int> alloc_fs(Context& context, const Flags& flags) {
   if (flags.words().empty() || flags.words().size() > 2) co_return usage(context, "This command takes one or two arguments: <allocation> [path]");
+  const Result<Tail> tail = tail_of(flags);
+  if (!tail.ok()) co_return usage(context, tail.error().message());
   Result<std::string> id = co_await alloc_of(context, flags);
   if (!id.ok()) co_return usage(context, id.error().message());
   const std::string path = flags.words().size() == 2 ? flags.words()[1] : "/";
@@ -195,14 +213,10 @@ io::Task<int> alloc_fs(Context& context, const Flags& flags) {
   if (info.is_dir()) co_return co_await show_directory(context, flags, *id, path);
   const io::Deadline forever;
   std::string endpoint = "/v1/client/fs/cat/" + *id;
-  if (flags.on("tail") || flags.given("n") || flags.given("c")) {
-    Result<int64_t> lines = flags.number("n", kTailLines);
-    if (!lines.ok()) co_return fail(context, "parsing -n", lines.error());
-    Result<int64_t> bytes = flags.number("c", *lines * kBytesPerLine);
-    if (!bytes.ok()) co_return fail(context, "parsing -c", bytes.error());
+  if (tail->wanted) {
     endpoint = "/v1/client/fs/readat/" + *id;
-    query.add("offset", std::to_string(std::max<int64_t>(0, info.size() - *bytes)));
-    query.add("limit", std::to_string(*bytes));
+    query.add("offset", std::to_string(std::max<int64_t>(0, info.size() - tail->bytes)));
+    query.add("limit", std::to_string(tail->bytes));
   }
   got = co_await context.stream(std::move(endpoint), std::move(query), printer(context.ui(), false), forever);
   if (!got.ok()) co_return fail(context, "reading file", got.error());

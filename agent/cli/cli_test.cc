@@ -26,6 +26,18 @@ TEST(Flags, GoSyntax) {
   EXPECT_FALSE(Flags::parse(kSpecs, {"-detach=perhaps"}).ok());
 }
 
+TEST(Flags, NumbersNameTheFlagAndWhatItTakes) {
+  const auto parsed = [](const char* value) { return Flags::parse(kSpecs, {std::string("-check-index=") + value}).value(); };
+  EXPECT_EQ(parsed("abc").count("check-index", 0).error().message(), "invalid value \"abc\" for flag -check-index: expected a whole number, 0 to 1000000000");
+  EXPECT_EQ(parsed("-5").count("check-index", 0).error().message(), "invalid value \"-5\" for flag -check-index: expected a whole number, 0 to 1000000000");
+  EXPECT_FALSE(parsed("1000000001").count("check-index", 0).ok());
+  EXPECT_EQ(parsed("0").count("check-index", 3).value(), 0);
+  EXPECT_EQ(parsed("-5").number("check-index", 0).value(), -5);
+  EXPECT_EQ(parsed("1.5").number("check-index", 0).error().message(), "invalid value \"1.5\" for flag -check-index: expected a whole number");
+  EXPECT_EQ(parsed("-1").unsigned_number("check-index", 0).error().message(), "invalid value \"-1\" for flag -check-index: expected a whole number, not negative");
+  EXPECT_EQ(Flags::parse(kSpecs, {}).value().count("check-index", 7).value(), 7);
+}
+
 TEST(Ui, TablesAlignByCharacters) {
   EXPECT_EQ(table({{"ID", "Name"}, {"1", "caf\xc3\xa9"}, {"22", ""}}), "ID  Name\n1   caf\xc3\xa9\n22  <none>");
   EXPECT_EQ(key_values({{"ID", "x"}, {"Status", "run"}}), "ID     = x\nStatus = run");
@@ -33,6 +45,11 @@ TEST(Ui, TablesAlignByCharacters) {
 
 TEST(Ui, CellsCannotDriveTheTerminal) {
   EXPECT_EQ(table({{"a\nb", "\x1b[2Jc\x7f", "é"}}), "a\\nb  \\x1b[2Jc\\x7f  é");
+}
+
+TEST(Ui, PrintableEscapesWhatIsNoText) {
+  EXPECT_EQ(printable("\x7f""ELF\xff\x9b""31m"), "\\x7fELF\\xff\\x9b31m");
+  EXPECT_EQ(printable("\xc2\x9b""31m \xc2\xa0\xe2\x82\xac \xe2\x82"), "\\xc2\\x9b31m \xc2\xa0\xe2\x82\xac \\xe2\\x82");
 }
 
 TEST(Ui, AgesAndSizes) {
@@ -57,6 +74,16 @@ TEST(Commands, NamesAndAliasesAreOneEach) {
   EXPECT_EQ(find_command({"run", "x.hcl"}).command->name, "job run");
   EXPECT_EQ(find_command({"system", "reconcile", "summaries"}).words, 3u);
   EXPECT_EQ(find_command({"nonsense"}).command, nullptr);
+}
+
+TEST(Commands, WordsThatAreNone) {
+  const auto first_line = [](std::string text) { return text.substr(0, text.find('\n')); };
+  EXPECT_EQ(first_line(no_such_command("steppe", "job", "vaildate")), "steppe job: no such subcommand \"vaildate\"; did you mean \"steppe job validate\"?");
+  EXPECT_EQ(first_line(no_such_command("steppe", "job", "strat")), "steppe job: no such subcommand \"strat\"; did you mean \"steppe job start\"?");
+  EXPECT_EQ(first_line(no_such_command("nomad", "", "jobb")), "nomad: no such command \"jobb\"; did you mean \"nomad job\"?");
+  EXPECT_EQ(first_line(no_such_command("steppe", "", "signal")), "steppe: no such command \"signal\"; did you mean \"steppe alloc signal\"?");
+  EXPECT_EQ(first_line(no_such_command("steppe", "node", "zzzzzzzz\x1b")), "steppe node: no such subcommand \"zzzzzzzz\\x1b\"");
+  EXPECT_NE(no_such_command("steppe", "job", "strat").find("Usage: steppe job <subcommand>"), std::string::npos);
 }
 
 TEST(Show, MetricsSayWhyNodesWereNotTaken) {

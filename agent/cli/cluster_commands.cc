@@ -106,14 +106,13 @@ io::Task<int> deployment_list(Context& context, const Flags& flags) {
 
 io::Task<int> deployment_status(Context& context, const Flags& flags) {
   if (flags.words().empty()) co_return co_await deployment_list(context, flags);
-  schema::DeploymentListReply list;
-  http::Query query;
-  query.add("prefix", flags.words()[0].substr(0, flags.words()[0].size() / 2 * 2));
-  Result<> got = co_await context.get_into("/v1/deployments", std::move(query), &list, "Deployments");
+  if (flags.words().size() > 1) co_return usage(context, "This command takes one argument: <deployment id>");
+  Result<std::string> id = co_await find_deployment(context, flags.words()[0]);
+  if (!id.ok()) co_return usage(context, id.error().message());
+  schema::Deployment found;
+  Result<> got = co_await context.get_into("/v1/deployment/" + *id, {}, &found);
   if (!got.ok()) co_return fail(context, "retrieving deployment", got.error());
-  if (list.deployments_size() != 1) co_return usage(context, std::format("Error retrieving deployment: {} with prefix \"{}\"", list.deployments_size() == 0 ? "none" : "several", flags.words()[0]));
-  if (flags.on("json")) co_return print_json(context, list.deployments(0));
-  const schema::Deployment& found = list.deployments(0);
+  if (flags.on("json")) co_return print_json(context, found);
   context.ui().line(std::format("Job ID = {}, Version = {}\n{}", found.job_id(), found.job_version(), show_deployment(found, flags.on("verbose"))));
   co_return 0;
 }

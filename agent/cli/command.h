@@ -31,6 +31,9 @@ std::string help_of_all(std::string_view program);
 // Commands whose names begin with `group` and a space.
 std::string help_of_group(std::string_view group, std::string_view program);
 
+// What is said of a word that is no command, or no subcommand of `group`: the nearest one there is, and the list.
+std::string no_such_command(std::string_view program, std::string_view group, std::string_view word);
+
 // The command that the words name (aliases too), and how many words that took; null when there is none.
 struct Found {
   const Command* command = nullptr;
@@ -52,6 +55,9 @@ inline constexpr auto kList = Flags::Spec::Kind::kList;
 io::Task<Result<std::string>> find_alloc(Context& context, std::string prefix);
 io::Task<Result<std::string>> find_node(Context& context, std::string prefix);
 io::Task<Result<std::string>> find_eval(Context& context, std::string prefix);
+io::Task<Result<std::string>> find_deployment(Context& context, std::string prefix);
+// The node that the agent itself is.
+io::Task<Result<std::string>> own_node(Context& context);
 struct JobName {
   std::string id;
   std::string space;

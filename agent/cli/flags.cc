@@ -67,14 +67,26 @@ std::vector<std::string> Flags::list(std::string_view name) const {
   return found == values_.end() ? std::vector<std::string>() : found->second;
 }
 
+Error Flags::unusable(std::string_view name, std::string_view expected) const {
+  return {Code::kInvalid, std::format("invalid value \"{}\" for flag -{}: expected {}", text(name), name, expected)};
+}
+
 Result<int64_t> Flags::number(std::string_view name, int64_t otherwise) const {
   if (!given(name)) return otherwise;
-  return parse_int(text(name)).wrap(std::format("invalid value for flag -{}", name));
+  const Result<int64_t> value = parse_int(text(name));
+  return value.ok() ? value : unusable(name, "a whole number");
+}
+
+Result<int64_t> Flags::count(std::string_view name, int64_t otherwise) const {
+  if (!given(name)) return otherwise;
+  const Result<int64_t> value = parse_int(text(name));
+  return value.ok() && *value >= 0 && *value <= kMostCounted ? value : unusable(name, std::format("a whole number, 0 to {}", kMostCounted));
 }
 
 Result<uint64_t> Flags::unsigned_number(std::string_view name, uint64_t otherwise) const {
   if (!given(name)) return otherwise;
-  return parse_uint(text(name)).wrap(std::format("invalid value for flag -{}", name));
+  const Result<uint64_t> value = parse_uint(text(name));
+  return value.ok() ? value : unusable(name, "a whole number, not negative");
 }
 
 }  // namespace steppe::cli

@@ -30,11 +30,16 @@ class Flags {
   bool given(std::string_view name) const { return values_.contains(std::string(name)); }
   std::string text(std::string_view name, std::string_view otherwise = "") const;  // last value
   std::vector<std::string> list(std::string_view name) const;
+  // Errors name the flag and what it takes: "invalid value "abc" for flag -n: expected a whole number".
   Result<int64_t> number(std::string_view name, int64_t otherwise) const;
+  Result<int64_t> count(std::string_view name, int64_t otherwise) const;  // 0 to kMostCounted
+  static constexpr int64_t kMostCounted = 1'000'000'000;
   Result<uint64_t> unsigned_number(std::string_view name, uint64_t otherwise) const;
   const std::vector<std::string>& words() const { return words_; }
 
  private:
+  Error unusable(std::string_view name, std::string_view expected) const;
+
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
   std::vector<std::string> words_;
 };

@@ -49,6 +49,33 @@ io::Task<int> job_stop(Context& context, const Flags& flags) {
   co_return worst;
 }
 
+io::Task<int> job_start(Context& context, const Flags& flags) {
+  if (flags.words().size() != 1) co_return usage(context, "This command takes one argument: <job>");
+  Result<JobName> name = co_await find_job(context, flags.words()[0]);
+  if (!name.ok()) co_return usage(context, name.error().message());
+  schema::JobRegisterRequest request;
+  Result<> got = co_await context.get_into(job_path(*name), in_space(name->space), request.mutable_job());
+  if (!got.ok()) co_return fail(context, "retrieving job", got.error());
+  schema::Job& job = *request.mutable_job();
+  if (!job.stop()) co_return usage(context, std::format("Job \"{}\" has not been stopped and has the following status: {}", job.id(), job.status()));
+  // Its source goes with it, where the server still has that; and nobody may have changed the job meanwhile.
+  http::Query query = in_space(name->space);
+  query.add("version", std::to_string(job.version()));
+  schema::JobSubmission submission;
+  if ((co_await context.get_into(job_path(*name, "/submission"), std::move(query), &submission)).ok()) *request.mutable_submission() = std::move(submission);
+  request.set_enforce_index(true);
+  request.set_job_modify_index(job.job_modify_index());
+  job.set_stop(false);
+  // What was hidden from us may not replace what the server has.
+  job.clear_consul_token();
+  job.clear_vault_token();
+  job.clear_nomad_token_id();
+  schema::JobRegisterReply reply;
+  Result<> put = co_await context.put_into("/v1/jobs", in_space(name->space), request, &reply);
+  if (!put.ok()) co_return fail(context, std::format("starting job with id {}", name->id), put.error());
+  co_return co_await follow(context, flags, reply.eval_id());
+}
+
 io::Task<int> job_eval(Context& context, const Flags& flags) {
   if (flags.words().size() != 1) co_return usage(context, "This command takes one argument: <job>");
   Result<JobName> name = co_await find_job(context, flags.words()[0]);
@@ -170,7 +197,7 @@ io::Task<int> job_history(Context& context, const Flags& flags) {
 
 namespace {
 
-constexpr std::string_view kExampleShort = R"hcl(job "hello" {
+constexpr std::string_view kExampleShort = R"hcl(job "example" {
   group "web" {
     network {
       port "http" {}
@@ -196,10 +223,10 @@ constexpr std::string_view kExampleShort = R"hcl(job "hello" {
 constexpr std::string_view kExample = R"hcl(# A service of one task that runs on any node with the exec driver. Try it:
 #
 #   steppe job run example.nomad.hcl
-#   steppe job status hello
-#   steppe alloc logs -job hello
+#   steppe job status example
+#   steppe alloc logs -job example
 
-job "hello" {
+job "example" {
   # "service" tasks are kept running; "batch" ones run to completion.
   type = "service"
 

@@ -6,6 +6,7 @@
 #include "agent/schema/codec.h"
 #include "agent/schema/job.pb.h"
 #include "agent/schema/rpc.pb.h"
+#include "init/base/text.h"
 #include "init/io/epoll_loop.h"
 #include "init/io/path_file.h"
 
@@ -69,6 +70,18 @@ Result<> read_json_job(const std::string& text, schema::Job* job) {
   return schema::read_json(text, job);
 }
 
+// A program or an archive given by mistake: said as such, before a parser finds fault with its bytes.
+Result<> check_text(const std::string& path, std::string_view text) {
+  size_t line = 1;
+  for (const std::string_view piece : split(text, '\n')) {
+    if (piece.find('\0') != std::string_view::npos || !is_utf8(piece)) {
+      return Error(Code::kInvalid, std::format("{}: line {} is not text: a job file is HCL, or with -json JSON, in UTF-8", path, line));
+    }
+    ++line;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<Flags::Spec> job_file_flags() {
@@ -83,6 +96,7 @@ std::vector<Flags::Spec> job_file_flags() {
 Result<JobFile> read_job_file(Context& context, const Flags& flags, const std::string& path, schema::Job* job) {
   JobFile file;
   STEPPE_TRY(file.text, io::read_path(path, kLongestJobFile));
+  STEPPE_TRY_VOID(check_text(path == "-" ? "<stdin>" : path, file.text));
   if (flags.on("json")) {
     file.format = "json";
     STEPPE_TRY_VOID(read_json_job(file.text, job).wrap(path));

@@ -81,10 +81,9 @@ io::Task<int> job_validate(Context& context, const Flags& flags) {
   Result<> put = co_await context.put_into("/v1/validate/job", in_space(request.job().namespace_()), request, &reply);
   if (!put.ok()) co_return fail(context, "validating job", put.error());
   if (!reply.error().empty() || reply.validation_errors_size() > 0) {
-    context.ui().error(context.ui().bold("Job validation errors:") + "\n" + reply.error());
-    if (reply.error().empty()) {
-      for (const std::string& error : reply.validation_errors()) context.ui().error("* " + error);
-    }
+    context.ui().error(context.ui().bold("Job validation errors:"));
+    if (!reply.error().empty()) co_return usage(context, reply.error());
+    for (const std::string& error : reply.validation_errors()) usage(context, "* " + error);
     co_return 1;
   }
   warn_of(context, "Job Warnings:", reply.warnings());

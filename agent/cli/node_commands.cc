@@ -59,16 +59,6 @@ io::Task<int> list_nodes(Context& context, const Flags& flags) {
   co_return 0;
 }
 
-// The id of the node that the agent itself is.
-io::Task<Result<std::string>> own_node(Context& context) {
-  STEPPE_CO_TRY(const std::string body, co_await context.get("/v1/agent/self"));
-  json::Reader reader(body);
-  for (json::Kind kind = reader.next(); kind != json::Kind::kEnd && kind != json::Kind::kError; kind = reader.next()) {
-    if (kind == json::Kind::kKey && reader.text() == "node_id" && reader.next() == json::Kind::kString) co_return std::string(reader.text());
-  }
-  co_return Error(Code::kNotFound, "the agent is not a client");
-}
-
 void show_resources(Context& context, const schema::Node& node, const schema::NodeAllocsReply& allocs) {
   int64_t cpu = 0, memory = 0, disk = 0;
   for (const schema::Allocation& alloc : allocs.allocs()) {
@@ -134,6 +124,15 @@ void show_verbose(Context& context, const schema::Node& node) {
 }
 
 }  // namespace
+
+io::Task<Result<std::string>> own_node(Context& context) {
+  STEPPE_CO_TRY(const std::string body, co_await context.get("/v1/agent/self"));
+  json::Reader reader(body);
+  for (json::Kind kind = reader.next(); kind != json::Kind::kEnd && kind != json::Kind::kError; kind = reader.next()) {
+    if (kind == json::Kind::kKey && reader.text() == "node_id" && reader.next() == json::Kind::kString) co_return std::string(reader.text());
+  }
+  co_return Error(Code::kNotFound, "the agent is not a client");
+}
 
 io::Task<int> node_status(Context& context, const Flags& flags) {
   if (flags.words().size() > 1) co_return usage(context, "This command takes either one or no arguments");

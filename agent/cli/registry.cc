@@ -4,6 +4,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/job_file.h"
 #include "init/base/text.h"
+#include "init/hcl/diagnostic.h"
 
 namespace steppe::cli {
 
@@ -36,8 +37,12 @@ std::vector<Command> make_commands() {
       {"alloc status", "[allocation]", "show an allocation and its tasks", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"stats", kSwitch, "resource usage"}, kUi}, alloc_status, "alloc-status"},
       {"alloc stop", "<allocation>", "stop an allocation and place it anew", {kDetach, kVerbose, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}}, alloc_stop},
       {"deployment", "", "deployments: how updates proceed"},
+      {"deployment fail", "<deployment>", "give a deployment up", {kDetach, kVerbose}, deployment_fail},
       {"deployment list", "", "list deployments", {kVerbose, kJson, kTemplate, {"filter", kText, "filter expression"}}, deployment_list},
-      {"deployment status", "[deployment]", "show a deployment", {kVerbose, kJson, kTemplate}, deployment_status},
+      {"deployment pause", "<deployment>", "halt a deployment", {kVerbose}, deployment_pause},
+      {"deployment promote", "<deployment>", "go on from a deployment's canaries", {kDetach, kVerbose, {"group", kList, "only this group; may be repeated"}}, deployment_promote},
+      {"deployment resume", "<deployment>", "go on with a deployment that was paused", {kDetach, kVerbose}, deployment_resume},
+      {"deployment status", "[deployment]", "show a deployment", {kVerbose, kJson, kTemplate, kUi}, deployment_status},
       {"eval", "", "evaluations: what the scheduler considers"},
       {"eval list", "", "list evaluations", {kVerbose, kJson, kTemplate, {"job", kText, "only of this job"}, {"status", kText, "only with this status"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, kUi}, eval_list},
       {"eval status", "<evaluation>", "show an evaluation", {kVerbose, kJson, kTemplate, {"monitor", kSwitch, "follow it to its end"}, kUi}, eval_status, "eval-status"},
@@ -51,12 +56,15 @@ std::vector<Command> make_commands() {
       {"job periodic", "", "periodic jobs"},
       {"job periodic force", "<job>", "launch a periodic job now", {kDetach, kVerbose}, job_periodic_force},
       {"job plan", "<path>", "show what running a job would change", with({kVerbose, {"diff", kSwitch, "show the diff (default true)"}, {"policy-override", kSwitch, "kept for compatibility"}, {"json-output", kSwitch, "print JSON"}, kTemplate}, job_file_flags()), job_plan, "plan"},
+      {"job promote", "<job>", "go on from the canaries of a job's last deployment", {kDetach, kVerbose, {"group", kList, "only this group; may be repeated"}}, job_promote},
       {"job revert", "<job> <version>", "go back to an earlier version", {kDetach, kVerbose}, job_revert},
       {"job run", "<path>", "run or update a job", with({kDetach, kVerbose, {"output", kSwitch, "print the job as JSON, do not run it"}, {"check-index", kText, "only if the job was not changed since"}, {"eval-priority", kText, "priority of the evaluation"}, {"preserve-counts", kSwitch, "keep the counts that scaling set"}, {"preserve-resources", kSwitch, "keep the resources in force"}, {"policy-override", kSwitch, "kept for compatibility"}, kUi}, job_file_flags()), job_run, "run"},
+      {"job start", "<job>", "run a job again that was stopped", {kDetach, kVerbose}, job_start, "start"},
       {"job status", "[job]", "list jobs, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, kUi}, job_status},
       {"job stop", "<job>...", "stop jobs", {kDetach, kVerbose, {"purge", kSwitch, "forget the job too"}, {"global", kSwitch, "in all regions"}, {"yes", kSwitch, "do not ask"}, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}, {"eval-priority", kText, "priority of the evaluation"}}, job_stop, "stop"},
       {"job validate", "<path>", "check a job file", job_file_flags(), job_validate, "validate"},
       {"node", "", "nodes: the machines"},
+      {"node drain", "[node]", "move a node's allocations elsewhere, or take that back", {{"enable", kSwitch, "begin a drain"}, {"disable", kSwitch, "end it: the node takes allocations again"}, {"deadline", kText, "how long it may take before all that is left is stopped (default 1h)"}, {"no-deadline", kSwitch, "as long as it takes"}, {"force", kSwitch, "stop everything at once"}, {"ignore-system", kSwitch, "leave allocations of system jobs"}, {"keep-ineligible", kSwitch, "with -disable: the node takes none yet"}, {"self", kSwitch, "the agent's own node"}, {"detach", kSwitch, "return at once, do not follow it"}, {"monitor", kSwitch, "only follow a drain that is under way"}, {"m", kText, "a message that is kept with the drain"}, {"meta", kList, "key=value, kept with the drain; may be repeated"}, {"yes", kSwitch, "do not ask"}}, node_drain, "node-drain"},
       {"node eligibility", "[node]", "let a node take allocations, or not", {{"enable", kSwitch, "it may"}, {"disable", kSwitch, "it may not"}, {"self", kSwitch, "the agent's own node"}}, node_eligibility},
       {"node status", "[node]", "list nodes, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"os", kSwitch, "with the operating system"}, {"quiet", kSwitch, "ids only"}, {"allocs", kSwitch, "count running allocations"}, {"self", kSwitch, "the agent's own node"}, {"stats", kSwitch, "resource usage"}, {"filter", kText, "filter expression"}, {"per-page", kText, "page size"}, {"page-token", kText, "where to go on"}, kUi}, node_status, "node-status"},
       {"operator", "", "tools for operators"},
@@ -120,6 +128,38 @@ std::string help_of_group(std::string_view group, std::string_view program) {
   return std::format("Usage: {} {} <subcommand> [options] [args]\n\nSubcommands:\n{}", program, group, table(rows));
 }
 
+namespace {
+
+// The words that one may write behind these words: names of subcommands or, behind none, of commands.
+std::vector<std::string_view> words_behind(std::string_view group) {
+  std::vector<std::string_view> names;
+  if (group.empty()) names.push_back("agent");
+  for (const Command& command : commands()) {
+    if (group.empty()) {
+      if (command.name.find(' ') == std::string_view::npos) names.push_back(command.name);
+      if (!command.alias.empty()) names.push_back(command.alias);
+    } else if (command.name.starts_with(std::string(group) + " ")) {
+      names.push_back(command.name.substr(group.size() + 1));
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string no_such_command(std::string_view program, std::string_view group, std::string_view word) {
+  const std::string name = std::string(program) + (group.empty() ? "" : " ") + std::string(group);
+  std::string out = std::format("{}: no such {} \"{}\"", name, group.empty() ? "command" : "subcommand", printable(word));
+  // What exists at the other level: "steppe restart" is "steppe alloc restart".
+  std::string_view near = hcl::nearest_name(word, words_behind(group));
+  std::string whole = near.empty() ? "" : name + " " + std::string(near);
+  for (const Command& command : commands()) {
+    if (whole.empty() && command.run != nullptr && command.name.ends_with(" " + std::string(word))) whole = std::string(program) + " " + std::string(command.name);
+  }
+  if (!whole.empty()) out += std::format("; did you mean \"{}\"?", whole);
+  return out + "\n\n" + (group.empty() ? help_of_all(program) : help_of_group(group, program));
+}
+
 Found find_command(const std::vector<std::string>& words) {
   Found best;
   std::string name;
@@ -137,13 +177,17 @@ io::Task<int> run_command(Context& context, std::string program, std::vector<std
   context.set_program(program);
   const Found found = find_command(words);
   if (found.command == nullptr) {
-    context.ui().error(words.empty() ? help_of_all(program) : std::format("{}: no such command \"{}\"\n\n{}", program, words[0], help_of_all(program)));
+    context.ui().error(words.empty() ? help_of_all(program) : no_such_command(program, "", words[0]));
     co_return 127;
   }
   const Command& command = *found.command;
   words.erase(words.begin(), words.begin() + static_cast<ptrdiff_t>(found.words));
   const bool help = !words.empty() && (words[0] == "-h" || words[0] == "-help" || words[0] == "--help");
   if (command.run == nullptr) {
+    if (!words.empty() && !words[0].starts_with("-")) {
+      context.ui().error(no_such_command(program, command.name, words[0]));
+      co_return 127;
+    }
     context.ui().line(help_of_group(command.name, program));
     co_return help ? 0 : 1;
   }

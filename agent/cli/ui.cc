@@ -73,11 +73,15 @@ std::string align(std::vector<Row> rows, std::string_view glue, bool last_padded
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') out += "\\n";
-    else if (byte < 0x20 || byte == 0x7f) out += std::format("\\x{:02x}", byte);
-    else out.push_back(c);
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const size_t length = byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    const std::string_view point = text.substr(i, length);
+    // U+0080 to U+009F are controls too, and so is a lone byte of theirs to terminals of eight bits.
+    const bool control = byte < 0x20 || byte == 0x7f || !is_utf8(point) || (byte == 0xc2 && static_cast<unsigned char>(point[1]) < 0xa0);
+    if (byte == '\n') out += "\\n", ++i;
+    else if (control) out += std::format("\\x{:02x}", byte), ++i;
+    else out += point, i += point.size();
   }
   return out;
 }

@@ -48,7 +48,9 @@ done >"$work/in.cut"
 expect_text "a job cut anywhere is 400, with line and column" "^$(seq 1 7 ${#job} | wc -l)\$" grep -Ec '^400 line 1, column [0-9]+: .*found the end of the text' "$work/in.cut"
 refused "nothing" 400 'Request body is empty' -X PUT "$api/v1/jobs"
 refused "no object" 400 'line 1, column 1: expected an object, found an array' -X PUT -d '[]' "$api/v1/jobs"
-refused "no job in it" 500 'missing job' -X PUT -d '{"Job":null}' "$api/v1/jobs"
+for body in '{}' '{"Job":null}'; do for path in jobs job/x/plan validate/job; do refused "no job in $body for $path" 400 '^Job must be specified *$' -X PUT -d "$body" "$api/v1/$path"; done; done
+refused "a job without an id" 400 "^Job ID hasn't been provided *\$" -X PUT -d '{"Job":{"Name":"x"}}' "$api/v1/jobs"
+refused "a plan without an id" 400 '^Job must have a valid ID *$' -X PUT -d '{"Job":{"Name":"x"}}' "$api/v1/job/x/plan"
 refused "a number for a name" 400 'column 14: Job.ID: expected a string, found a number' -X PUT -d '{"Job":{"ID":5}}' "$api/v1/jobs"
 refused "an object for a list" 400 'column 22: Job.TaskGroups: expected an array, found an object' -X PUT -d '{"Job":{"TaskGroups":{}}}' "$api/v1/jobs"
 refused "a word for a number" 400 'Job.Priority: expected an integer, found a string' -X PUT -d '{"Job":{"Priority":"high"}}' "$api/v1/jobs"
@@ -81,6 +83,17 @@ refused "a count of 100 million" 500 'greater than configured job_max_count' -X 
 refused "negative memory" 500 'minimum MemoryMB value is 10; got -5' -X PUT -d "$(variant '.Job.TaskGroups[0].Tasks[0].Resources={"MemoryMB":-5}')" "$api/v1/jobs"
 refused "another job's name in the path" 400 'Job ID does not match' -X PUT -d "$job" "$api/v1/job/y"
 
+# --- Keys that a driver does not have
+config() { variant ".Job.TaskGroups[0].Tasks[0].Driver=\"$1\" | .Job.TaskGroups[0].Tasks[0].Config=$2"; }
+unknown='Task group g validation failed.*Task t validation failed.*config: driver "raw_exec" has no key "comand"; it has args, .*, command, '
+refused "a key that raw_exec does not have" 500 "$unknown" -X PUT -d "$(config raw_exec '{"comand":"/bin/true"}')" "$api/v1/jobs"
+expect_text "no empty line follows an error" '^0$' sh -c "tail -n 1 '$work/body' | grep -c '^\$' || true"
+refused "nor in a plan" 500 "$unknown" -X PUT -d "$(config raw_exec '{"comand":"/bin/true"}')" "$api/v1/job/x/plan"
+refused "validation tells it" 200 'ValidationErrors.*has no key .*comand' -X PUT -d "$(config raw_exec '{"comand":"/bin/true"}')" "$api/v1/validate/job"
+refused "a key of another driver" 500 'driver "exec" has no key "denied_envvars"' -X PUT -d "$(config exec '{"command":"/bin/true","denied_envvars":[]}')" "$api/v1/jobs"
+refused "two keys that are none are two errors" 500 '2 errors occurred:.*driver "mock_driver" has no key "a".*driver "mock_driver" has no key "b"' -X PUT -d "$(config mock_driver '{"run_for":"1s","b":1,"a":null}')" "$api/v1/jobs"
+refused "of a driver that is not built here nothing is known" 200 '"ValidationErrors":(null|\[\])' -X PUT -d "$(config docker '{"image":"redis:7","nonsense":1}')" "$api/v1/validate/job"
+
 # --- Job files over /v1/jobs/parse
 refused "an empty job file" 400 'Job spec is empty' -X PUT -d '{"JobHCL":""}' "$api/v1/jobs/parse"
 refused "a job file that is cut" 400 'input.hcl:1,10' -X PUT -d '{"JobHCL":"job \"x\" {"}' "$api/v1/jobs/parse"
@@ -108,7 +121,19 @@ refused "a filter" 400 'filter parameter is not supported yet' "$api/v1/jobs?fil
 refused "a verb that nobody knows" 405 'Invalid method' -X FOO "$api/v1/jobs"
 refused "a path that leads out" 404 '' --path-as-is "$api/v1/../../etc/passwd"
 refused "an id that leads out" 404 '' "$api/v1/allocation/..%2f..%2fetc"
-refused "an id that is none" 500 'UUID must be 36 characters' "$api/v1/evaluation/zzz"
+for kind in allocation:alloc evaluation:eval node:node deployment:deployment; do
+  for id in zz zzz abc 12345678-1234-1234-1234-1234567890 12345678-1234-1234-1234-12345678901234; do
+    refused "the ${kind%:*} $id" 400 "^${kind#*:} lookup failed: index error: UUID must be 36 characters *\$" "$api/v1/${kind%:*}/$id"
+  done
+  refused "a ${kind%:*} of 36 other characters" 400 "^${kind#*:} lookup failed: index error: Invalid UUID *\$" "$api/v1/${kind%:*}/zzzzzzzz-1234-1234-1234-123456789012"
+  refused "a ${kind%:*} that is not there" 404 "^${kind#*:} not found *\$" "$api/v1/${kind%:*}/00000000-0000-0000-0000-000000000000"
+  refused "${kind%:*}s by half a byte" 400 '^Input \(without hyphens\) must be even length *$' "$api/v1/${kind%:*}s?prefix=abc"
+  refused "${kind%:*}s by what is no id" 400 '^Invalid UUID: zz *$' "$api/v1/${kind%:*}s?prefix=zz"
+  refused "${kind%:*}s by more than an id" 400 '^Invalid UUID: ' "$api/v1/${kind%:*}s?prefix=12345678-1234-1234-1234-12345678901234"
+  refused "${kind%:*}s by six parts" 400 '^UUID should have maximum of 4 "-"; got 5 *$' "$api/v1/${kind%:*}s?prefix=1-2-3-4-5-6"
+done
+for path in ls/zz stat/zz cat/zz logs/zz; do refused "files of an allocation zz: $path" 404 'alloc not found' "$api/v1/client/fs/$path?path=/&task=t&type=stdout"; done
+refused "a path that nobody knows" 404 '^$' "$api/v1/nonsense"
 refused "a header of 60 kB" 431 'request header too large' -H "X-Big: $(zeros 60000 x)" "$api/v1/jobs"
 refused "a URL of 60 kB" 431 'request header too large' "$api/v1/jobs?prefix=$(zeros 60000 x)"
 refused "2,000 words in the query" 413 'parameters' "$api/v1/jobs?$(zeros 2000 '&' | sed 's/&/a\&/g')"
@@ -170,6 +195,43 @@ expect_text "and made nothing of that name" '^0$' sh -c "find '$work/data' /etc 
 curl -s -X PUT -d "$(variant '.Job.ID="nul" | .Job.TaskGroups[0].RestartPolicy={"Attempts":0,"Mode":"fail"} | .Job.TaskGroups[0].ReschedulePolicy={"Attempts":0,"Unlimited":false} | .Job.TaskGroups[0].Tasks[0].Env={"A":"b\u0000c"}')" "$api/v1/jobs" >/dev/null
 until_text "a NUL in the environment is an error of that task" 'holds a NUL byte' sh -c "curl -s '$api/v1/allocations?task_states=true'"
 expect "its job is stopped" steppe job stop -purge -detach nul
+
+# --- What people type
+says() { local name=$1 want=$2 pattern=$3 code; shift 3; "$@" >"$work/said" 2>&1 </dev/null; code=$?; if [ $code = "$want" ] && grep -Eq -- "$pattern" "$work/said"; then ok "$name"; else bad "$name: expected $want and \"$pattern\", got $code"; cat "$work/said"; fi; }
+one_line() { expect_text "$1" '^1$' sh -c "grep -c '' '$work/said'"; }
+for kind in "alloc status:allocation(s)" "alloc logs:allocation(s)" "alloc fs:allocation(s)" "alloc stop:allocation(s)" "alloc restart:allocation(s)" "eval status:evaluation(s)" "node status:node(s)" "deployment status:deployment(s)"; do
+  for id in zz zzz abc abc- 12-345- 12345678-1234-1234-1234-1234567890 12345678-1234-1234-1234-12345678901234 1-2-3-4-5-6 00000000-0000-0000-0000-000000000000; do
+    says "${kind%:*} $id" 1 "^No $(printf %s "${kind#*:}" | sed 's/[()]/\\&/g') with prefix or id \"$id\" found\$" steppe ${kind%:*} "$id"; one_line "and nothing else"
+  done
+  says "${kind%:*} with one letter" 1 'must contain at least two characters' steppe ${kind%:*} z
+done
+says "an id in capitals is found" 0 '^ID ' steppe node status -short "$(steppe operator api /v1/nodes | jq -r '.[0].ID[0:8] | ascii_upcase')"
+for flag in '-n -5' '-n abc' '-c -1' '-c x' '-n 99999999999999999999' '-n='; do
+  set -- $flag
+  says "alloc logs $flag" 1 "^invalid value \".*\" for flag -[nc]: expected a whole number, 0 to 1000000000\$" steppe alloc logs $flag 00000000; one_line "and nothing else"
+  says "alloc fs $flag" 1 "for flag -[nc]: expected a whole number" steppe alloc fs $flag 00000000
+done
+says "a subcommand that is none" 127 '^steppe job: no such subcommand "vaildate"; did you mean "steppe job validate"\?$' steppe job vaildate
+says "with the list of what there is" 127 '^ +validate +check a job file' steppe job vaildate
+says "a command that is none" 127 '^steppe: no such command "jbo"; did you mean "steppe job"\?$' steppe jbo
+says "a subcommand without its group" 127 'did you mean "steppe alloc signal"' steppe signal
+says "a group alone shows its list" 1 '^Usage: steppe job <subcommand>' steppe job
+for file in "$bin/steppe-executor" /dev/urandom; do
+  head -c 20000 "$file" >"$work/in"
+  for command in validate plan run "validate -json"; do
+    "$bin/steppe" job $command "$work/in" >"$work/said" 2>&1; expect_text "job $command of a program or noise: one error" "^Error getting job struct: $work/in: line [0-9]+ is not text" cat "$work/said"
+    one_line "in one line"; expect_text "of text" '^0$' sh -c "LC_ALL=C grep -c '[^ -~]' '$work/said' || true"
+  done
+done
+printf 'job "x" {\n  \033[2J = 1\n}\n' >"$work/in"
+"$bin/steppe" job validate "$work/in" >"$work/said" 2>&1; expect_text "an excerpt does not drive the terminal" '^0$' sh -c "LC_ALL=C grep -c '[^ -~]' '$work/said' || true"
+printf 'variable "n" {\n  type = number\n}\njob "x" {\n  priority = var.n\n  group "g" {\n    task "t" {\n      driver = "raw_exec"\n      config {\n        comand = "/bin/true"\n      }\n    }\n  }\n}\n' >"$work/in"
+says "a word for a variable that is a number" 1 'Invalid value for variable; The value for n is not compatible' steppe job run -var n=abc "$work/in"
+expect_text "is one error" '^1$' sh -c "grep -c '; ' '$work/said'"
+for command in validate run; do says "job $command names a key that the driver does not have" 1 'driver "raw_exec" has no key "comand"; it has args' steppe job $command -var n=50 "$work/in"; done
+for command in validate run; do steppe job $command -var n=50 "$work/in" >"$work/said" 2>&1; expect_text "job $command: no empty lines stand in what it says" '^0$' sh -c "grep -c '^\$' '$work/said' || true"; done
+says "job plan too" 255 'driver "raw_exec" has no key "comand"; it has args' steppe job plan -var n=50 "$work/in"
+expect_text "no empty lines stand in what it says" '^0$' sh -c "grep -c '^\$' '$work/said' || true"
 
 # --- Files that a task made to trap whoever reads them
 cat >"$work/trap.sh" <<'SH'
