@@ -82,6 +82,14 @@ exactly spread 'group cache > task redis > driver = "docker"'
 runs dispatch
 exactly dispatch 'group build > task compile > dispatch_payload' 'group build > task compile > action' 'parameterized'
 expect_text "dispatch: kept as a template for requests" 'Parameterized *= true' steppe job status on-demand-build
+# What a server keeps of a job is a job file in JSON, and asks for nothing that its author did not ask for.
+for job in inventory node-agent; do
+  steppe job inspect "$job" >"$work/kept.json"
+  steppe job validate -json "$work/kept.json" >"$work/kept-$job.out" 2>&1
+done
+expect_text "an inspected job is valid" 'Job validation successful' cat "$work/kept-inventory.out"
+exactly kept-inventory
+exactly kept-node-agent 'group agent > task exporter > identity'
 # Every key of the language at once is no job that could run: each wrong value is named, and nothing is kept.
 expect_text "everything is refused" 'Invalid job type: "type-15"' steppe job run "$data/everything.nomad.hcl"
 expect_text "what was refused is not there" 'No job\(s\) with prefix or ID "id-13" found' steppe job status id-13
