@@ -13,7 +13,7 @@
 namespace steppe::json {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string written_text(std::string_view text) {
   std::string out;
   append_quoted(&out, text);
   return out;
@@ -63,12 +63,12 @@ TEST(JsonWriter, PrettyIndentsByFour) {
 }
 
 TEST(JsonWriter, EscapesAsGoWithoutHtml) {
-  EXPECT_EQ(quoted("<a href=\"x\">&</a>"), R"("<a href=\"x\">&</a>")");
-  EXPECT_EQ(quoted("\\ \b\f\n\r\t\x01\x1f\x7f"), "\"\\\\ \\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"");
-  EXPECT_EQ(quoted("é€😀"), "\"é€😀\"");
-  EXPECT_EQ(quoted("a\u2028b\u2029"), R"("a\u2028b\u2029")");
-  EXPECT_EQ(quoted("a\xff" "b\xc0\xaf"), R"("a\ufffdb\ufffd\ufffd")");
-  EXPECT_EQ(quoted(std::string_view("\0", 1)), R"("\u0000")");
+  EXPECT_EQ(written_text("<a href=\"x\">&</a>"), R"("<a href=\"x\">&</a>")");
+  EXPECT_EQ(written_text("\\ \b\f\n\r\t\x01\x1f\x7f"), "\"\\\\ \\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"");
+  EXPECT_EQ(written_text("é€😀"), "\"é€😀\"");
+  EXPECT_EQ(written_text("a\u2028b\u2029"), R"("a\u2028b\u2029")");
+  EXPECT_EQ(written_text("a\xff" "b\xc0\xaf"), R"("a\ufffdb\ufffd\ufffd")");
+  EXPECT_EQ(written_text(std::string_view("\0", 1)), R"("\u0000")");
 }
 
 TEST(JsonWriter, NumbersAsGo) {
@@ -107,7 +107,7 @@ TEST(JsonWriter, ReadsBackTheSame) {
   for (int round = 0; round < 2000; ++round) {
     std::string value;
     for (uint64_t n = rng.below(20); n > 0; --n) value.push_back(static_cast<char>(rng.below(128)));
-    const std::string text = quoted(value);
+    const std::string text = written_text(value);
     Reader reader(text);
     ASSERT_EQ(reader.next(), Kind::kString) << text;
     ASSERT_EQ(reader.text(), value);

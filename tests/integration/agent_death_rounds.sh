@@ -146,7 +146,7 @@ learn_allocs() {  # job -> alloc, and no job has two
   while read -r name id made; do
     [ -n "${kind[$name]:-}" ] || continue
     if [ -n "${alloc[$name]:-}" ] && [ "${alloc[$name]}" != "$id" ]; then
-      bad "$name was placed a second time: ${alloc[$name]} and $id (kill $kills)"; exit 1
+      bad "$name was placed a second time: ${alloc[$name]} and $id (kill $kills)"; steppe alloc status "${alloc[$name]}"; exit 1
     fi
     alloc[$name]=$id; placed[$name]=$made
   done < <(api /v1/allocations | jq -r '.[] | "\(.JobID) \(.ID) \(.CreateTime / 1000000 | floor)"')
