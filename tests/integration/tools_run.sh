@@ -79,8 +79,8 @@ note "as nomad: $($root/usr/bin/nomad node status | head -n 1)"
 note "as nomad: $($root/usr/bin/nomad job run 2>&1 | head -n 1)"
 note "as nomad: $($root/usr/bin/nomad -help 2>&1 | head -n 1)"
 cd /tmp && $root/usr/bin/nomad job init >/dev/null && $root/usr/bin/nomad job plan example.nomad.hcl | grep '^nomad job run' | sed 's/^/as nomad: /'
-$root/usr/bin/nomad job run -detach example.nomad.hcl >/dev/null && for _ in $(seq 100); do $root/usr/bin/nomad job status hello | grep -q ' running ' && note "as nomad: the example runs" && break; sleep 0.2; done
-$root/usr/bin/nomad job stop -purge hello >/dev/null; sleep 1
+$root/usr/bin/nomad job run -detach example.nomad.hcl >/dev/null && for _ in $(seq 100); do $root/usr/bin/nomad job status example | grep -q ' running ' && note "as nomad: the example runs" && break; sleep 0.2; done
+$root/usr/bin/nomad job stop -purge example >/dev/null; sleep 1
 kill -TERM $pid; wait $pid && note "agent ended well" || { note "agent ended BADLY"; tail /tmp/agent.log; }
 echo changed >>$root/etc/steppe.d/steppe.hcl
 dpkg --root=$root --force-script-chrootless -r steppe >/tmp/dpkg.log 2>&1; [ -e $root/etc/steppe.d/steppe.hcl ] && [ ! -e $root/usr/bin/steppe ] && note "removed, configuration kept" || { note "NOT removed rightly"; cat /tmp/dpkg.log; }
@@ -104,6 +104,26 @@ says "--status says so" '^agent: not running$' tools/run --status; ends "it" 3
 mkdir -p "$state"; echo $$ >"$state/agent.pid"
 says "a stale pid file is not believed" '^agent: not running$' tools/run --status
 says "nor its process stopped" '^stopped$' tools/run --stop
+
+# --- An agent that was killed leaves its tasks behind, as it should: the next start and --stop know them and end them.
+executors() { pgrep -fc "^steppe-executor: $1" || true; }
+rm -f "$state/agent.pid"
+says "tools/run starts once more" '^hello [0-9a-f]{16} from allocation' tools/run; ends "that" 0
+first=$(cut -c1-8 "$state/alloc")
+[ "$(executors "$first")" = 1 ] && ok "its task has an executor" || bad "its task has an executor"
+kill -KILL "$(cat "$state/agent.pid")"
+says "--status says that tasks were left" '^agent: not running \(tasks of one that died are left: 1; tools' tools/run --status; ends "it" 3
+[ "$(executors "$first")" = 1 ] && ok "and changes nothing" || bad "and changes nothing"
+says "the next start ends them" '^== ended what an agent left that died \(tasks: 1, control groups: [0-9]+\)' tools/run; ends "that" 0
+[ "$(executors "$first")" = 0 ] && ok "all of them" || bad "all of them"
+second=$(cut -c1-8 "$state/alloc")
+[ "$second" != "$first" ] && [ "$(executors "$second")" = 1 ] && ok "and starts anew" || bad "and starts anew"
+kill -KILL "$(cat "$state/agent.pid")"
+says "--stop ends them too" '^ended what an agent left that died \(tasks: 1, control groups: [0-9]+\)' tools/run --stop; ends "that" 0
+[ "$(executors "$second")" = 0 ] && ok "all of them" || bad "all of them"
+[ "$(find /sys/fs/cgroup -path "*steppe.slice/$first*" -o -path "*steppe.slice/$second*" | wc -l)" = 0 ] && ok "and their control groups" || bad "and their control groups"
+says "a second time there is nothing to say" '^stopped$' tools/run --stop; ends "that" 0
+[ "$(wc -l <"$work/out")" = 1 ] && ok "and nothing is said" || bad "and nothing is said"
 
 # --- Documents: each command in them is run here, or is what runs this.
 grep -ohE '`(tools/[a-z]|\.ci/)[^`]*`|^    tools/[^#]*' README.md CONTRIBUTING.md CHANGELOG.md tests/data/README.md 2>/dev/null | sed 's/^ *//;s/`//g;s/ *$//' | sort -u >"$work/commands"
