@@ -22,7 +22,7 @@ using kernel::raw::syscall;
 
 constexpr long kDetach = 2;  // MNT_DETACH
 
-bool in_bounds(const PlanHead& head, uint32_t offset, uint64_t count, size_t item) {
+bool in_bounds(const PlanHead& head, uint64_t offset, uint64_t count, size_t item) {
   return offset >= sizeof(PlanHead) && offset <= head.size && count <= (head.size - offset) / item;
 }
 
@@ -37,13 +37,23 @@ bool is_text(const char* base, const PlanHead& head, uint32_t offset) {
 
 // Turns a list of offsets into pointers, in the caller's private copy of the block.
 bool relocate(char* base, const PlanHead& head, uint32_t list) {
-  if (list == 0) return true;
   if (list % sizeof(uint64_t) != 0) return false;
   for (uint32_t at = list; in_bounds(head, at, 1, sizeof(uint64_t)); at += sizeof(uint64_t)) {
     auto* slot = reinterpret_cast<uint64_t*>(base + at);
     if (*slot == 0) return true;
-    if (*slot >= head.size || !is_text(base, head, static_cast<uint32_t>(*slot))) return false;
+    if (*slot >= head.size) return false;
     *slot = static_cast<uint64_t>(pointer(base + *slot));
+  }
+  return false;
+}
+
+// A relocated list still ends within the block and leads to texts of it, whatever else was relocated since.
+bool list_fine(const char* base, const PlanHead& head, uint32_t list) {
+  auto start = static_cast<uint64_t>(pointer(base));
+  for (uint32_t at = list; in_bounds(head, at, 1, sizeof(uint64_t)); at += sizeof(uint64_t)) {
+    uint64_t slot = *reinterpret_cast<const uint64_t*>(base + at);
+    if (slot == 0) return true;
+    if (slot < start || slot - start >= head.size || slot == start || !is_text(base, head, static_cast<uint32_t>(slot - start))) return false;
   }
   return false;
 }
@@ -57,8 +67,8 @@ bool steps_fine(const char* base, const PlanHead& head, uint32_t offset, uint32_
     if (s.op > Op::kExec || !is_text(base, head, s.text) || !is_text(base, head, s.text2) || !is_text(base, head, s.text3)) {
       return false;
     }
-    if (s.op == Op::kSeccomp && (s.a > 4096 || !in_bounds(head, static_cast<uint32_t>(s.b), s.a, sizeof(sock_filter)))) return false;
-    if (s.op == Op::kGroups && (s.a > 65536 || (s.a > 0 && !in_bounds(head, static_cast<uint32_t>(s.b), s.a, sizeof(uint32_t))))) return false;
+    if (s.op == Op::kSeccomp && (s.a > 4096 || s.b % alignof(sock_filter) != 0 || !in_bounds(head, s.b, s.a, sizeof(sock_filter)))) return false;
+    if (s.op == Op::kGroups && (s.a > 65536 || (s.a > 0 && (s.b % alignof(uint32_t) != 0 || !in_bounds(head, s.b, s.a, sizeof(uint32_t)))))) return false;
   }
   return true;
 }
@@ -320,17 +330,23 @@ int check_plan(char* base, size_t size, Mapped& out) {
   auto* head = reinterpret_cast<PlanHead*>(base);
   if (size < sizeof(PlanHead) || head->magic != kPlanMagic || head->version != kPlanVersion) return EINVAL;
   if (head->size > size || head->size > kMaxPlanSize || head->size < sizeof(PlanHead)) return EINVAL;
+  if (head->standby > 1 || (head->standby == 1 && head->step_count != 0)) return EINVAL;
+  // What is relocated changes the block, and with it whatever it lies over: everything is looked at after that.
+  uint32_t lists[] = {head->argv, head->envp, head->candidates};
+  if (head->standby == 0) {
+    for (uint32_t list : lists) {
+      if (list == 0 || !relocate(base, *head, list)) return EINVAL;
+    }
+    for (uint32_t list : lists) {
+      if (!list_fine(base, *head, list)) return EINVAL;
+    }
+  }
   if (!steps_fine(base, *head, head->prelude, head->prelude_count)) return EINVAL;
   if (!steps_fine(base, *head, head->steps, head->step_count)) return EINVAL;
-  if (head->inherited_count > kMaxInherited || !in_bounds(*head, head->inherited, head->inherited_count, sizeof(int32_t))) return EINVAL;
+  bool aligned = head->inherited % alignof(int32_t) == 0;
+  if (head->inherited_count > kMaxInherited || !aligned || !in_bounds(*head, head->inherited, head->inherited_count, sizeof(int32_t))) return EINVAL;
   if (!is_text(base, *head, head->title)) return EINVAL;
   if (!is_text(base, *head, head->log_name[0]) || !is_text(base, *head, head->log_name[1])) return EINVAL;
-  if (head->standby != 0) {
-    out = {base, head};
-    return head->standby == 1 && head->step_count == 0 ? 0 : EINVAL;
-  }
-  if (head->argv == 0 || head->envp == 0 || head->candidates == 0) return EINVAL;
-  if (!relocate(base, *head, head->argv) || !relocate(base, *head, head->envp) || !relocate(base, *head, head->candidates)) return EINVAL;
   out = {base, head};
   return 0;
 }
