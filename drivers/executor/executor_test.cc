@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <format>
@@ -91,6 +93,35 @@ TEST_F(Logs, whole_lines_stay_whole) {
   EXPECT_EQ(read("l.1"), "cccc\n");
   EXPECT_EQ(read("l.2"), "dddddd\n");
   EXPECT_EQ(read("l.3"), "a line lon");
+}
+
+std::string names(const std::string& directory) {
+  std::vector<std::string> found;
+  for (auto& entry : fs::directory_iterator(directory)) found.push_back(entry.path().filename().string());
+  std::ranges::sort(found);
+  std::string out;
+  for (const std::string& name : found) out += name + " ";
+  return out;
+}
+
+// A new file that cannot be made costs the lines that were for it; never the limit on how many there are.
+TEST_F(Logs, no_more_files_than_asked_for_when_some_cannot_be_made) {
+  Fd fd(::open(base_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  LogFile log;
+  ASSERT_EQ(log.open(fd.get(), "l.", 0, 2, 4), 0);
+  for (int i = 0; i < 3; ++i) log.write("abc\n", 4);
+  EXPECT_EQ(names(base_), "l.1 l.2 ");
+  struct rlimit before, none = {0, 0};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  none.rlim_max = before.rlim_max;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  for (int i = 0; i < 3; ++i) log.write("abc\n", 4);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(log.lost(), 12u);
+  // A directory in the way of the next one.
+  fs::create_directory(base_ + "/l.6");
+  for (int i = 0; i < 3; ++i) log.write("abc\n", 4);
+  EXPECT_EQ(names(base_), "l.6 l.8 l.9 ");
 }
 
 TEST_F(Logs, goes_on_and_survives_a_vanished_directory) {

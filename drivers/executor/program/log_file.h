@@ -28,6 +28,7 @@ class LogFile {
       ++name_length_;
     }
     index_ = index;
+    oldest_ = index_ + 1 > max_files_ ? index_ + 1 - max_files_ : 0;  // those before are the agent's to clear
     long result = resume();
     if (result == -ENOENT) result = create();
     return result < 0 ? result : 0;
@@ -89,10 +90,15 @@ class LogFile {
     close();
     ++index_;
     size_ = 0;
-    if (create() < 0) return;
-    if (index_ >= max_files_) {
+    trim();  // first: on a full disk it is the room that the new file needs
+    if (create() >= 0) trim();
+  }
+
+  // Removes what is more than `max_files_` with the live one, also behind numbers that create() skipped.
+  void trim() {
+    for (; oldest_ + max_files_ <= index_; ++oldest_) {
       char path[kMaxName + 16];
-      path_of(index_ - max_files_, path);
+      path_of(oldest_, path);
       sys_unlinkat(directory_, path);
     }
   }
@@ -143,7 +149,7 @@ class LogFile {
 
   int directory_ = -1;
   int fd_ = -1;
-  uint32_t index_ = 0, max_files_ = 1;
+  uint32_t index_ = 0, oldest_ = 0, max_files_ = 1;
   uint64_t size_ = 0, max_size_ = 1, lost_ = 0;
   bool at_line_start_ = true;
   size_t name_length_ = 0;
