@@ -36,6 +36,8 @@ std::vector<Command> make_commands() {
       {"alloc signal", "<allocation> [task]", "send a signal to tasks", {kVerbose, kTask, {"s", kText, "the signal, SIGKILL by default"}}, alloc_signal},
       {"alloc status", "[allocation]", "show an allocation and its tasks", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"stats", kSwitch, "resource usage"}, kUi}, alloc_status, "alloc-status"},
       {"alloc stop", "<allocation>", "stop an allocation and place it anew", {kDetach, kVerbose, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}}, alloc_stop},
+      {"config", "", "the agent's configuration"},
+      {"config validate", "<path>...", "check configuration files, or directories of them", {}, config_validate},
       {"deployment", "", "deployments: how updates proceed"},
       {"deployment fail", "<deployment>", "give a deployment up", {kDetach, kVerbose}, deployment_fail},
       {"deployment list", "", "list deployments", {kVerbose, kJson, kTemplate, {"filter", kText, "filter expression"}}, deployment_list},

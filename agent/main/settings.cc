@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <format>
 
+#include "agent/cli/config_files.h"
 #include "agent/cli/flags.h"
 #include "agent/cli/ui.h"
 #include "agent/config/load.h"
 #include "init/base/byte_size.h"
 #include "init/base/text.h"
-#include "init/io/path_file.h"
 
 namespace steppe::agent {
 
@@ -58,24 +58,6 @@ std::string directory_of_program() {
 std::string host_name() {
   char name[HOST_NAME_MAX + 1] = {};
   return gethostname(name, sizeof name) == 0 ? std::string(name) : "localhost";
-}
-
-Result<std::vector<config::File>> read_files(const std::vector<std::string>& paths) {
-  constexpr Bytes kLongest = Bytes::mib(1);
-  std::vector<config::File> files;
-  for (const std::string& path : paths) {
-    if (io::kind_of_path(path) == io::PathKind::kDirectory) {
-      STEPPE_TRY(std::vector<std::string> names, io::list_path(path));
-      for (const std::string& name : config::config_files_of(std::move(names))) {
-        STEPPE_TRY(std::string text, io::read_path(path + "/" + name, kLongest));
-        files.push_back({path + "/" + name, std::move(text)});
-      }
-      continue;
-    }
-    STEPPE_TRY(std::string text, io::read_path(path, kLongest).wrap("-config"));
-    files.push_back({path, std::move(text)});
-  }
-  return files;
 }
 
 // What -dev changes before the files and flags are read.
@@ -176,7 +158,7 @@ Result<Settings> read_settings(const std::vector<std::string>& words, const std:
   settings.config_paths = flags.list("config");
   config::AgentConfig config;
   if (settings.dev) set_dev_defaults(config);
-  STEPPE_TRY(const std::vector<config::File> files, read_files(settings.config_paths));
+  STEPPE_TRY(const std::vector<config::File> files, cli::read_config_files(settings.config_paths).wrap("-config"));
   STEPPE_TRY_VOID(config::load(files, &config, &settings.ignored));
   STEPPE_TRY_VOID(apply_flags(flags, config));
   STEPPE_TRY_VOID(config::check(config, settings.dev));

@@ -223,6 +223,11 @@ for file in "$bin/steppe-executor" /dev/urandom; do
     one_line "in one line"; expect_text "of text" '^0$' sh -c "LC_ALL=C grep -c '[^ -~]' '$work/said' || true"
   done
 done
+says "a configuration with a data directory and a role is valid" 0 '^Configuration is valid!$' steppe config validate "$work/agent.hcl" <(printf 'data_dir = "/tmp/x"\nserver {\n  enabled = true\n}\n')
+mkdir "$work/in.d"; cp "$work/agent.hcl" "$work/in.d/a.hcl"; printf 'data_dir = "/tmp/x"\nclinet {\n}\n' >"$work/in.d/b.hcl"
+says "a directory with a mistake in one file is not" 1 "$work/in.d/b.hcl:2,1-7: .*clinet" steppe config validate "$work/in.d"
+says "without a data directory neither" 1 'data_dir' steppe config validate "$work/agent.hcl"
+says "nor one that is not there" 1 'Error reading configuration: .*/nowhere' steppe config validate "$work/nowhere"
 printf 'job "x" {\n  \033[2J = 1\n}\n' >"$work/in"
 "$bin/steppe" job validate "$work/in" >"$work/said" 2>&1; expect_text "an excerpt does not drive the terminal" '^0$' sh -c "LC_ALL=C grep -c '[^ -~]' '$work/said' || true"
 printf 'variable "n" {\n  type = number\n}\njob "x" {\n  priority = var.n\n  group "g" {\n    task "t" {\n      driver = "raw_exec"\n      config {\n        comand = "/bin/true"\n      }\n    }\n  }\n}\n' >"$work/in"
