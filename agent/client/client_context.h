@@ -46,19 +46,24 @@ class ArtifactFetcher {
   virtual io::Task<Result<>> fetch(const kernel::Beneath& task_dir, Request request, io::Deadline deadline) = 0;
 };
 
-// Group commit: what is asked while a transaction runs goes into the next one, together.
+// Group commit: what is asked while a transaction runs goes into the next one, together. What could not be written (no
+// room) is tried again after a pause, unless something newer of the same key is, so that no change of state is lost while
+// the agent lives.
 class StateWriter {
  public:
-  StateWriter(io::Loop& loop, StateStore& store, io::Scope& scope, log::Logger logger);
-  // Returns when the writes are in the store.
+  StateWriter(io::Loop& loop, StateStore& store, io::Scope& scope, log::Logger logger, Duration retry = std::chrono::seconds(1));
+  // Returns when the writes are in the store, or could not be written this time.
   io::Task<Result<>> write(std::vector<StateWrite> writes);
   // Without waiting; a failure is logged.
   void post(StateWrite write);
-  io::Task<void> flush();
+  // Returns when all that was asked for before is in the store, or could not be written this time.
+  io::Task<Result<>> flush();
 
  private:
   io::Task<void> run();
   void kick();
+  void keep(std::vector<StateWrite> writes);
+  void tell(const Result<>& result);
 
   struct Batch {
     explicit Batch(io::Loop& loop) : done(loop) {}
@@ -71,8 +76,9 @@ class StateWriter {
   StateStore& store_;
   io::Scope& scope_;
   log::Logger logger_;
+  Duration retry_;
   std::shared_ptr<Batch> next_, current_;
-  bool running_ = false;
+  bool running_ = false, failing_ = false;
 };
 
 // What every alloc and task of the client shares. Loop thread. Outlives them all.

@@ -1,9 +1,12 @@
 #include "agent/client/client_context.h"
 
+#include <iterator>
+#include <set>
+
 namespace steppe::client {
 
-StateWriter::StateWriter(io::Loop& loop, StateStore& store, io::Scope& scope, log::Logger logger)
-    : loop_(loop), store_(store), scope_(scope), logger_(std::move(logger)) {}
+StateWriter::StateWriter(io::Loop& loop, StateStore& store, io::Scope& scope, log::Logger logger, Duration retry)
+    : loop_(loop), store_(store), scope_(scope), logger_(std::move(logger)), retry_(retry) {}
 
 void StateWriter::kick() {
   if (running_) return;
@@ -34,10 +37,29 @@ void StateWriter::post(StateWrite write) {
   kick();
 }
 
-io::Task<void> StateWriter::flush() {
+io::Task<Result<>> StateWriter::flush() {
   // The newest batch: those before it are written first.
   std::shared_ptr<Batch> batch = next_ ? next_ : current_;
-  if (batch) (void)co_await batch->done.wait();
+  if (!batch) co_return Result<>();
+  STEPPE_CO_TRY_VOID(co_await batch->done.wait());
+  co_return batch->result;
+}
+
+// In front of what waits already, which is newer.
+void StateWriter::keep(std::vector<StateWrite> writes) {
+  if (!next_) next_ = std::make_shared<Batch>(loop_);
+  std::set<std::string_view> newer;
+  for (const StateWrite& write : next_->writes) newer.insert(write.key);
+  std::erase_if(writes, [&](const StateWrite& write) { return newer.contains(write.key); });
+  next_->writes.insert(next_->writes.begin(), std::make_move_iterator(writes.begin()), std::make_move_iterator(writes.end()));
+}
+
+// Once each way, not each second.
+void StateWriter::tell(const Result<>& result) {
+  if (result.ok() == !failing_) return;
+  failing_ = !result.ok();
+  if (failing_) logger_.error("client state is not written, tried again until it is", {{"error", result.error()}});
+  else logger_.info("client state is written again");
 }
 
 io::Task<void> StateWriter::run() {
@@ -45,9 +67,17 @@ io::Task<void> StateWriter::run() {
     current_ = std::exchange(next_, nullptr);
     auto work = [this] { return store_.write(current_->writes); };
     current_->result = co_await io::run_blocking(loop_, std::move(work));
-    if (!current_->result.ok()) logger_.error("client state is not written", {{"error", current_->result.error()}});
+    const Result<> result = current_->result;
+    tell(result);
+    if (!result.ok()) keep(std::move(current_->writes));
     current_->done.set();
     current_.reset();
+    if (result.ok()) continue;
+    if (!(co_await io::sleep_for(loop_, retry_, scope_.token())).ok()) break;  // the client leaves
+  }
+  if (std::shared_ptr<Batch> left = std::exchange(next_, nullptr)) {
+    left->result = Error(Code::kCancelled, "the client left before its state could be written");
+    left->done.set();
   }
   running_ = false;
 }

@@ -390,8 +390,8 @@ io::Task<void> TaskRunner::watch_exit(uint64_t attempt) {
 
 io::Task<void> TaskRunner::stop(int signal, Duration grace) {
   std::shared_ptr<drivers::Task> task = running_;
-  // Why it ends is in the store before it can end.
-  co_await context_.state.flush();
+  // Why it ends is in the store before it can end, unless the store has no room.
+  (void)co_await context_.state.flush();
   if (detached_ || !task) co_return;
   if (Result<> done = task->stop(signal, grace); !done.ok()) {
     logger_.warn("stop failed; killing", {{"error", done.error()}});
@@ -404,8 +404,10 @@ io::Task<void> TaskRunner::release_ended() {
   handle_.reset();
   if (!ended) co_return;
   auto work = [ended] { return ended->destroy(); };
-  // The exit is in the store before the driver forgets it.
-  co_await context_.state.flush();
+  // The exit is in the store before the driver forgets it. While there is no room for it, the driver keeps what it has.
+  Result<> stored = co_await context_.state.flush();
+  while (!stored.ok() && !detached_) stored = co_await context_.state.flush();
+  if (!stored.ok()) co_return;
   Result<> done = co_await io::run_blocking(context_.loop, std::move(work));
   if (!done.ok()) logger_.warn("driver could not clean up", {{"error", done.error()}});
 }
