@@ -53,6 +53,10 @@ while read -r -u 8 line; do
 done 8<"$work/readme"
 expect_text "its words on the ports are right" 'http-port=<value>' bash -c "'$bin/steppe' agent -help 2>&1"
 
+expect "the example without comments is written as well" steppe job init -short "$work/short.nomad.hcl"
+expect_text "and is a job" 'Job validation successful' steppe job validate "$work/short.nomad.hcl"
+expect_text "a file that is there stays" "Job file '.*short.nomad.hcl' already exists" steppe job init "$work/short.nomad.hcl"
+
 # What is asked of a task right after its restart finds the new one.
 expect "the service runs once more" steppe job run -detach "${vars[@]}" -var "word=again" /src/tests/data/hello.nomad.hcl
 until_text "it runs" '[0-9a-f]{8}-' running_alloc hello
