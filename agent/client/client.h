@@ -47,7 +47,8 @@ class Client {
   enum class Leave : uint8_t { kKeepTasks, kStopTasks };
   io::Task<Result<>> run(std::stop_token stop, Leave leave, Duration stop_limit);
 
-  const schema::Node& node() const { return *context_->node; }
+  // Without its id as long as the store is not open: reading that takes a process and its time, and others ask before.
+  const schema::Node& node() const { return context_ ? *context_->node : *draft_; }
   // True once the servers know the node as ready.
   bool ready() const { return ready_; }
   bool heartbeating() const { return heartbeat_ok_; }

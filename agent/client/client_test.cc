@@ -14,6 +14,7 @@ using Leave = Client::Leave;
 TEST_F(World, RegistersReportsReadyAndHeartbeats) {
   server_->failing_calls = 1;
   auto body = [this]() -> io::Task<void> {
+    EXPECT_EQ(client_->node().name(), "worker-3") << "asked for while the state is still being read";
     co_await until([this] { return client_->ready(); }, "ready");
     co_await until([this] { return server_->statuses.size() >= 3; }, "heartbeats");
     EXPECT_EQ(server_->node->name(), "worker-3");
