@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <format>
@@ -239,6 +241,43 @@ TEST_F(Running, a_damaged_record_is_said_to_be_one) {
   EXPECT_FALSE(result->success());
   EXPECT_FALSE(recover_attempt(host_, "other", "t").ok()) << "another driver's task";
   ASSERT_TRUE((*again)->destroy().ok());
+}
+
+TEST_F(Running, a_disk_that_fills_loses_no_exit_code) {
+  if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  std::string run = base_ + "/run";
+  fs::create_directories(run);
+  ASSERT_EQ(::mount("tmpfs", run.c_str(), "tmpfs", 0, "size=256k,mode=700"), 0) << std::strerror(errno);
+  auto task = start("exec sleep 1000");
+  if (task != nullptr) {
+    std::ofstream filler(run + "/filler", std::ios::binary);
+    filler << std::string(1 << 20, 'x') << std::flush;
+    EXPECT_FALSE(filler.good()) << "it is full";
+    ASSERT_TRUE(task->signal(SIGTERM).ok());
+    pollfd one = {task->wait_fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&one, 1, 20'000), 1);
+    auto result = task->reap();
+    EXPECT_TRUE(result.ok() && result->error.empty()) << (result.ok() ? result->error : result.error().message());
+    EXPECT_EQ(result->signal, SIGTERM);
+    // No room for another: said at once, and nothing of it is left.
+    host_.reset();
+    std::string program = (fs::read_symlink("/proc/self/exe").parent_path() / "steppe-executor").string();
+    auto host = Host::open({run, program, "", false}, clock_);
+    ASSERT_TRUE(host.ok());
+    Launch launch;
+    launch.driver = "test";
+    config_.id = "second";
+    launch.config = &config_;
+    launch.limit_resources = false;
+    launch.plan.step(isolate::Op::kExec, "execute true");
+    launch.plan.command({"/bin/true"}, {"true"}, {});
+    auto second = executor::start(*host, std::move(launch));
+    ASSERT_FALSE(second.ok());
+    EXPECT_NE(second.error().message().find("No space left on device"), std::string::npos) << second.error().message();
+    EXPECT_FALSE(fs::exists(run + "/second"));
+    ASSERT_TRUE(task->destroy().ok());
+  }
+  EXPECT_EQ(::umount2(run.c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(Running, an_earlier_deadline_wins) {

@@ -265,6 +265,10 @@ Result<std::unique_ptr<Task>> start_in(const std::shared_ptr<const Host>& host, 
   STEPPE_TRY_VOID(host->run_dir().make_directories(config.id, 0700));
   STEPPE_TRY(Beneath directory, host->run_dir().sub(config.id));
   STEPPE_TRY(Fd record, directory.open(kRecordFile, O_RDWR | O_CREAT | O_EXCL, 0600));
+  // Room for the result is taken now, as a disk that is full by then would lose it. Where that cannot be done, it is not.
+  if (::fallocate(record.get(), FALLOC_FL_KEEP_SIZE, 0, kMaxRecord) != 0 && errno == ENOSPC) {
+    return Error::from_errno(ENOSPC, "take room for the exit record");
+  }
   STEPPE_TRY_VOID(directory.write(kProfileFile, as_bytes(launch.profile.encode()), 0600));
   STEPPE_TRY(Fd listener, kernel::listen_packets(directory.fd(), kSocketFile));
   STEPPE_TRY_VOID(prepare_logs(launch));
