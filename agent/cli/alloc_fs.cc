@@ -218,8 +218,12 @@ io::Task<int> alloc_fs(Context& context, const Flags& flags) {
     query.add("offset", std::to_string(std::max<int64_t>(0, info.size() - tail->bytes)));
     query.add("limit", std::to_string(tail->bytes));
   }
-  got = co_await context.stream(std::move(endpoint), std::move(query), printer(context.ui(), false), forever);
+  const bool whole_lines = tail->wanted && !tail->by_bytes;
+  std::string end;
+  http::BodySink collect = [&end](std::string_view piece) { return Collector::add(end, piece); };
+  got = co_await context.stream(std::move(endpoint), std::move(query), whole_lines ? std::move(collect) : printer(context.ui(), false), forever);
   if (!got.ok()) co_return fail(context, "reading file", got.error());
+  if (whole_lines) context.ui().raw(last_lines(end, tail->lines));
   co_return 0;
 }
 

@@ -118,7 +118,7 @@ void show_plan(Context& context, const schema::JobPlanReply& reply, const std::s
 int plan_exit(const schema::JobPlanReply& reply) {
   if (!reply.failed_tg_allocs().empty()) return 1;
   for (const auto& [group, updates] : reply.annotations().desired_tg_updates()) {
-    if (updates.place() + updates.stop() + updates.migrate() + updates.in_place_update() + updates.destructive_update() + updates.canary() > 0) return 1;
+    if (updates.place() + updates.stop() + updates.migrate() + updates.destructive_update() + updates.canary() > 0) return 1;
   }
   return 0;
 }

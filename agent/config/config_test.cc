@@ -227,8 +227,9 @@ TEST(Config, Check) {
   config.log_level = "LOUD";
   config.client.min_dynamic_port = 40000;
   config.datacenter = "dc*";
+  config.acl.enabled = config.tls.http = true;
   std::string faults = check(config, true).error().message();
-  for (const char* part : {"absolute path: got relative", "LOUD", "min_dynamic_port 40000", "wildcard"})
+  for (const char* part : {"absolute path: got relative", "LOUD", "min_dynamic_port 40000", "wildcard", "acl.enabled: this version has no ACLs", "tls.http: this version speaks plain HTTP"})
     EXPECT_NE(faults.find(part), std::string::npos) << faults;
 }
 

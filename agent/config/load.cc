@@ -145,6 +145,10 @@ Result<> check(const AgentConfig& config, bool dev) {
   for (auto& [name, volume] : config.client.host_volumes) {
     if (volume.path.empty()) fault(std::format("client.host_volume \"{}\" has no path", name));
   }
+  // Whoever asks for these counts on being protected: to go on without would be the worst answer.
+  if (config.acl.enabled)
+    fault("acl.enabled: this version has no ACLs, so whoever reaches the API may do everything: take it out to accept that");
+  if (config.tls.http) fault("tls.http: this version speaks plain HTTP only: take it out to accept that");
   const std::string& algorithm = config.server.scheduler.algorithm;
   if (algorithm != "binpack" && algorithm != "spread")
     fault(std::format("scheduler_algorithm \"{}\" is unknown: expected binpack or spread", algorithm));

@@ -18,6 +18,7 @@
 #include "init/io/epoll_loop.h"
 #include "init/io/posix_disk.h"
 #include "init/io/posix_net.h"
+#include "init/sys/kernel/file_access.h"
 
 namespace steppe::agent {
 
@@ -82,6 +83,7 @@ class Agent {
   endpoint::Dispatcher dispatcher_;
   std::unique_ptr<io::Network> network_;
   io::Event failed_;
+  kernel::Fd lock_;  // of the data directory
   std::unique_ptr<io::Directory> raft_directory_;
   std::unique_ptr<ServerRole> server_;
   std::unique_ptr<ClientRole> client_;
@@ -98,7 +100,15 @@ Result<> Agent::make_places() {
     if (mkdtemp(name) == nullptr) return Error::from_errno(errno, "make a directory in /tmp");
     settings_.data_dir = name;
   }
-  for (const char* part : {"", "/server", "/server/raft", "/client", "/alloc", "/run"}) STEPPE_TRY_VOID(make_directories(settings_.data_dir + part));
+  STEPPE_TRY_VOID(make_directories(settings_.data_dir));
+  // Two agents in one directory would each lead a cluster of one, and write over each other's log.
+  auto lock = kernel::lock_file(settings_.data_dir + "/lock");
+  if (!lock.ok()) {
+    bool other = lock.error().code() == Code::kUnavailable;
+    return std::move(lock).error().wrap(other ? std::format("{} is in use by another agent (stop it, or give this one another -data-dir)", settings_.data_dir) : settings_.data_dir);
+  }
+  lock_ = *std::move(lock);
+  for (const char* part : {"/server", "/server/raft", "/client", "/alloc", "/run"}) STEPPE_TRY_VOID(make_directories(settings_.data_dir + part));
   // Tasks of other users pass through on the way to their own directories.
   for (const char* part : {"", "/alloc"}) {
     if (chmod((settings_.data_dir + part).c_str(), 0711) != 0) return Error::from_errno(errno, "chmod " + settings_.data_dir + part);

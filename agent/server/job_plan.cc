@@ -67,9 +67,11 @@ io::Task<Outcome<>> JobEndpoint::plan(const schema::JobPlanRequest& request, con
     job.set_create_index(old.create_index());
   }
   const uint64_t index = run.snapshot.index();
-  job.set_job_modify_index(index + 1);
-  job.set_modify_index(index + 1);
-  job.set_version(existing ? old.version() + 1 : 0);
+  // To register what is there already makes no new version, and the allocations need no update.
+  const bool unchanged = existing && old.stop() == job.stop() && !model::spec_changed(old, job);
+  job.set_job_modify_index(unchanged ? old.job_modify_index() : index + 1);
+  job.set_modify_index(unchanged ? old.modify_index() : index + 1);
+  job.set_version(unchanged ? old.version() : existing ? old.version() + 1 : 0);
   if (has_own_work(job)) {
     run.eval = new_eval(core_, job.namespace_(), job.id(), job.type(), job.priority(), "job-register");
     run.eval.set_annotate_plan(true);

@@ -54,8 +54,9 @@ void open_and_extend(World& world, const SnapshotPoint& point, SealFn seal) {
   Index last = saved.snapshot.index;
   for (const Entry& entry : saved.entries) require(entry.index == ++last);
   require(saved.hard.commit <= last);
-  if (last > UINT64_MAX - 8 || saved.hard.term > UINT64_MAX - 8) return;
-  const Term term = std::max(saved.hard.term, saved.entries.empty() ? saved.snapshot.term : saved.entries.back().term) + 1;
+  const Term highest = std::max(saved.hard.term, saved.entries.empty() ? saved.snapshot.term : saved.entries.back().term);
+  if (last > UINT64_MAX - 8 || highest > UINT64_MAX - 8) return;
+  const Term term = highest + 1;
   LogBatch batch;
   batch.entries.push_back({last + 1, term, EntryType::kNormal, "more"});
   batch.hard = HardState{term, 1, saved.hard.commit};

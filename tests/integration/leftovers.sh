@@ -51,6 +51,7 @@ expect "a service runs" job keeper service "exec sleep 98765"
 until_text "it has a process" '^1$' keepers
 until_text "its allocation runs" '[0-9a-f]{8}-' running_alloc keeper
 keeper=$(running_alloc keeper)
+expect_text "a second agent in its directory is refused" "is in use by another agent .*process $agent_pid" timeout 30 "$bin/steppe" agent -http-port "$((port + 1))" "${config[@]}"
 pid=$(pgrep -f '^sleep 98765')
 for i in 1 2 3 4 5 6 7 8; do expect "batch job $i is accepted" job "batch$i" batch "echo $i"; done
 for i in 1 2 3 4 5 6 7 8; do until_text "batch job $i ends" 'complete' bash -c "STEPPE_ADDR=$STEPPE_ADDR '$bin/steppe' operator api /v1/job/batch$i/allocations | jq -r '.[0].ClientStatus'"; done

@@ -23,6 +23,7 @@ expect_text "the node is shown" 'Eligibility *= eligible' steppe node status -se
 expect_text "the API answers with an index" '^X-Nomad-Index: [0-9]+' curl -si "$STEPPE_ADDR/v1/jobs"
 expect_text "a wrong checksum is a task event, not a task" 'checksum' bash -c "'$bin/steppe' job run -detach ${vars[*]/checksum=sha256:*/checksum=sha256:$(printf '%064d' 0)} <(sed 's/job \"hello\"/job \"wrong\"/' /src/tests/data/hello.nomad.hcl) >/dev/null; for i in \$(seq 100); do a=\$('$bin/steppe' operator api /v1/job/wrong/allocations | jq -r '.[0].ID // empty'); [ -n \"\$a\" ] && '$bin/steppe' alloc status \$a | grep -i checksum && break; sleep 0.2; done"
 expect "the wrong job is stopped" steppe job stop -detach -purge wrong
+expect "a plan of what runs already changes nothing" steppe job plan "${vars[@]}" /src/tests/data/hello.nomad.hcl
 expect_text "a second version is planned as an update" 'create/destroy update|in-place update' steppe job plan "${vars[@]}" -var "word=other" /src/tests/data/hello.nomad.hcl
 expect_text "the job is stopped" 'finished with status "complete"' steppe job stop hello
 until_text "its allocation ends" 'complete' steppe alloc status -short "$alloc"

@@ -101,6 +101,18 @@ Result<> unmount(const Beneath& tree, std::string_view path) {
   return {};
 }
 
+Result<Fd> lock_file(const std::string& path) {
+  Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return Error::from_errno(errno, std::format("open {}", path));
+  struct flock all = {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  if (::fcntl(file.get(), F_SETLK, &all) == 0) return file;
+  if (errno != EACCES && errno != EAGAIN) return Error::from_errno(errno, std::format("lock {}", path));
+  bool known = ::fcntl(file.get(), F_GETLK, &all) == 0 && all.l_type != F_UNLCK && all.l_pid > 0;
+  return {Code::kUnavailable, std::format("{} is locked by {}", path, known ? std::format("process {}", all.l_pid) : std::string("another process"))};
+}
+
 Result<FileSystemUsage> file_system_usage(const Fd& directory) {
   struct statvfs found;
   if (::fstatvfs(directory.get(), &found) != 0) return Error::from_errno(errno, "statvfs");

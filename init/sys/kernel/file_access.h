@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "init/base/bytes.h"
@@ -29,6 +30,11 @@ struct FileSystemUsage {
 };
 // Of the file system that holds the directory.
 Result<FileSystemUsage> file_system_usage(const Fd& directory);
+
+// Locks the file `path`, which is made when absent (mode 0600), for this process until the descriptor is closed or the
+// process ends, whatever children it has. It must not be opened elsewhere in the process, as closing that would give the
+// lock away (fcntl(2), F_SETLK). kUnavailable: another process holds it, whose number the error names.
+Result<Fd> lock_file(const std::string& path);
 
 // Bytes on disk below `path`, not following links nor entering other mounts, stopping after `entry_limit` entries.
 struct TreeUsage {

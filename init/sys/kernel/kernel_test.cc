@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "init/sys/kernel/beneath.h"
 #include "init/sys/kernel/capabilities.h"
 #include "init/sys/kernel/cgroup.h"
+#include "init/sys/kernel/file_access.h"
 #include "init/sys/kernel/host_file.h"
 #include "init/sys/kernel/mounts.h"
 #include "init/sys/kernel/process.h"
@@ -126,6 +128,39 @@ TEST_F(Tree, write_list_remove) {
   EXPECT_FALSE(tree.remove_tree("..").ok());
   EXPECT_TRUE(std::filesystem::exists("/etc"));
   EXPECT_EQ(tree.make_directories("x/../../y", 0755).error().code(), Code::kDenied);
+}
+
+TEST_F(Tree, a_lock_is_one_process_s_and_ends_with_it) {
+  const std::string path = path_ + "/lock";
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  pid_t holder = ::fork();
+  if (holder == 0) {
+    auto lock = lock_file(path);
+    pid_t child = ::fork();  // what a child inherits holds nothing
+    if (child == 0) ::pause();
+    char state = lock.ok() ? 'y' : 'n';
+    (void)!::write(ends[1], &state, 1);
+    (void)!::write(ends[1], &child, sizeof child);
+    ::pause();
+  }
+  char state = 0;
+  pid_t child = 0;
+  ASSERT_EQ(::read(ends[0], &state, 1), 1);
+  ASSERT_EQ(::read(ends[0], &child, sizeof child), static_cast<ssize_t>(sizeof child));
+  EXPECT_EQ(state, 'y');
+  auto refused = lock_file(path);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kUnavailable);
+  EXPECT_EQ(refused.error().message(), path + " is locked by process " + std::to_string(holder));
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  EXPECT_TRUE(lock_file(path).ok());
+  ::kill(child, SIGKILL);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  ASSERT_EQ(::symlink("/etc/passwd", (path_ + "/link").c_str()), 0);
+  EXPECT_FALSE(lock_file(path_ + "/link").ok());
 }
 
 TEST(Mountinfo, parses_and_refuses) {
