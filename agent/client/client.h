@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/client/alloc_runner.h"
@@ -48,7 +49,7 @@ class Client {
   io::Task<Result<>> run(std::stop_token stop, Leave leave, Duration stop_limit);
 
   // Without its id as long as the store is not open: reading that takes a process and its time, and others ask before.
-  const schema::Node& node() const { return context_ ? *context_->node : *draft_; }
+  const schema::Node& node() const { return context_ ? *context_->node : std::as_const(*draft_); }
   // True once the servers know the node as ready.
   bool ready() const { return ready_; }
   bool heartbeating() const { return heartbeat_ok_; }
