@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "drivers/api/driver.h"
-#include "drivers/executor/connection.h"
+#include "drivers/executor/spawn.h"
 #include "drivers/isolate/identity.h"
 #include "drivers/isolate/plan_builder.h"
 #include "init/base/clock.h"

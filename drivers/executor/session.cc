@@ -1,4 +1,5 @@
 #include "drivers/executor/session.h"
+#include "drivers/executor/spawn.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -16,7 +17,6 @@
 #include <chrono>
 #include <format>
 
-#include "drivers/executor/connection.h"
 #include "drivers/isolate/system_filter.h"
 #include "init/base/text.h"
 #include "init/frame/frame.h"

@@ -10,10 +10,10 @@
 #include <chrono>
 #include <format>
 
-#include "drivers/executor/connection.h"
 #include "drivers/executor/host.h"
 #include "drivers/executor/limits.h"
 #include "drivers/executor/session.h"
+#include "drivers/executor/spawn.h"
 #include "init/base/text.h"
 #include "init/sys/kernel/unix_socket.h"
 
