@@ -216,6 +216,7 @@ TEST_F(TaskFixture, AKillDuringHooksEndsWithThem) {
   EXPECT_TRUE(has(effects, Kind::kFinished));
   EXPECT_FALSE(has(effects, Kind::kTimer));
   EXPECT_FALSE(machine.snapshot().failed);
+  for (const TaskEvent& each : machine.snapshot().events) EXPECT_NE(each.type, event::kArtifactFailed) << "being told to end is no failure";
 }
 
 TEST_F(TaskFixture, ShutdownDelayIsWaitedOrCutShort) {

@@ -133,12 +133,12 @@ TaskEffects TaskMachine::prepared(Moment now) {
 TaskEffects TaskMachine::prepare_failed(TaskEvent why, bool recoverable, Moment now) {
   STEPPE_ASSERT(now_.phase == TaskPhase::kPreparing);
   TaskEffects out;
-  note(std::move(why), now);
-  if (now_.asked.kill) {
+  if (now_.asked.kill) {  // that the hooks were told to end is no failure of theirs
     note(killed_event(), now);
     die(out, now_.asked.kill_fails, now);
     return out;
   }
+  note(std::move(why), now);
   decide(out, tracker_.after_start_error(recoverable, now.wall, rng_), now);
   return out;
 }

@@ -326,7 +326,7 @@ TEST_F(EndpointTest, AbandonedStreamsEndTheirHandlers) {
 struct RouteCase {
   Verb verb;
   std::string_view path;
-  std::string_view method;  // "": bare 404; "405"; "501"
+  std::string_view method;  // "": bare 404; "405"; "501": not of this edition; "unserved"
   std::string_view parameter = "";
 };
 constexpr RouteCase kRouteCases[] = {
@@ -342,6 +342,10 @@ constexpr RouteCase kRouteCases[] = {
     {Verb::kGet, "/v1/job/x/plan", "405", "x"},
     {Verb::kPost, "/v1/job/x/plan", "Job.Plan", "x"},
     {Verb::kPost, "/v1/job/x/periodic/force", "Periodic.Force", "x"},
+    {Verb::kPut, "/v1/job/x/dispatch", "unserved"},
+    {Verb::kPost, "/v1/job/a/b/dispatch/payload", "unserved"},
+    {Verb::kGet, "/v1/job/x/scale", "unserved"},
+    {Verb::kPut, "/v1/job/dispatch", "Job.Register", "dispatch"},
     {Verb::kGet, "/v1/job/plan", "Job.GetJob", "plan"},
     {Verb::kGet, "/v1/job/", ""},
     {Verb::kGet, "/v1/node/n1", "Node.GetNode", "n1"},
@@ -361,7 +365,7 @@ constexpr RouteCase kRouteCases[] = {
 TEST(RouteTest, PathsFindTheirMethod) {
   for (const RouteCase& at : kRouteCases) {
     const RouteMatch match = match_route(at.verb, at.path);
-    const std::string_view got = match.route != nullptr ? row(match.route->method).name : match.wrong_verb ? "405" : match.enterprise ? "501" : "";
+    const std::string_view got = match.route != nullptr ? row(match.route->method).name : match.wrong_verb ? "405" : match.enterprise ? "501" : match.unserved ? "unserved" : "";
     EXPECT_EQ(got, at.method) << at.path;
     if (match.route != nullptr && !at.parameter.empty()) {
       ASSERT_EQ(match.parameters.size(), 1U) << at.path;

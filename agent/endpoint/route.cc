@@ -101,6 +101,12 @@ constexpr std::string_view kEnterprise[] = {
     "/v1/recommendation", "/v1/recommendations", "/v1/operator/utilization",
 };
 
+// Below a job, and not built: without their own lines they would be taken for the ends of greedy job ids.
+constexpr std::string_view kUnserved[] = {
+    "/v1/job/:job_id/dispatch", "/v1/job/:job_id/dispatch/payload", "/v1/job/:job_id/scale",
+    "/v1/job/:job_id/services", "/v1/job/:job_id/actions",          "/v1/job/:job_id/action",
+};
+
 struct Found {
   size_t literal = 0;  // bytes of the pattern that matched as they stand
   std::vector<Parameter> parameters;
@@ -159,7 +165,12 @@ RouteMatch match_route(Verb verb, std::string_view path) {
       best.parameters = std::move(found.parameters);
     }
   }
-  best.wrong_verb = known && best.route == nullptr;
+  best.unserved = std::ranges::any_of(kUnserved, [&](std::string_view pattern) {
+    Found found;
+    return match_rest(pattern, path, found) && found.literal > best_literal;
+  });
+  if (best.unserved) best.route = nullptr;
+  best.wrong_verb = known && best.route == nullptr && !best.unserved;
   best.enterprise = !known && std::ranges::any_of(kEnterprise, [&](std::string_view prefix) {
     return path.starts_with(prefix) && (path.size() == prefix.size() || prefix.ends_with('/') || path[prefix.size()] == '/');
   });

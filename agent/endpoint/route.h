@@ -67,6 +67,7 @@ struct RouteMatch {
   const HttpRoute* route = nullptr;   // null: no route
   bool wrong_verb = false;            // the path is known, the verb is not: 405 "Invalid method"
   bool enterprise = false;            // 501 "Nomad Enterprise only endpoint"
+  bool unserved = false;              // 501: a path of Nomad's that no part of this agent answers
   std::vector<Parameter> parameters;  // of the path, decoded
 };
 

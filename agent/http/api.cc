@@ -141,6 +141,8 @@ io::Task<void> Api::handle(Request& request, ResponseWriter& writer) {
     response = Response{307, {{"Location", "/ui/"}}, ""};
   } else if (match.enterprise) {
     response = Response::text(501, "Nomad Enterprise only endpoint");
+  } else if (match.unserved) {
+    response = Response::text(501, std::format("{} is not served by this agent", *path));
   } else if (match.wrong_verb || (match.route != nullptr && !verb)) {
     response = Response::text(405, "Invalid method");
   } else if (match.route == nullptr) {

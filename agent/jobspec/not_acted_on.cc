@@ -4,6 +4,7 @@
 
 #include "agent/jobspec/parse.h"
 #include "agent/schema/job.pb.h"
+#include "init/base/text.h"
 
 namespace steppe::jobspec {
 namespace {
@@ -33,6 +34,9 @@ constexpr Waiting kWaiting[] = {
     {"Task", "schedule", "schedule"},
     {"Task", "secrets", "secret"},
     {"Task", "scaling_policies", "scaling"},
+    {"TaskArtifact", "chown", "chown"},
+    {"Template", "uid", "uid"},
+    {"Template", "gid", "gid"},
     {"Resources", "numa", "numa"},
     {"Resources", "secrets_mb", "secrets"},
     {"NetworkResource", "dns", "dns"},
@@ -58,7 +62,7 @@ bool is_set(const Message& message, const FieldDescriptor& field) {
   if (field.is_repeated()) return reflection->FieldSize(message, &field) > 0;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL: return reflection->GetBool(message, &field);
-    case FieldDescriptor::CPPTYPE_INT64: return reflection->GetInt64(message, &field) != 0;
+    case FieldDescriptor::CPPTYPE_INT64: return reflection->GetInt64(message, &field) > 0;  // -1: as it comes
     case FieldDescriptor::CPPTYPE_STRING: return !reflection->GetString(message, &field).empty();
     default: return reflection->HasField(message, &field);
   }
@@ -79,6 +83,25 @@ bool asks_for_something(const Message& message, const FieldDescriptor& field) {
   });
 }
 
+// The first action of a template that is more than text and env "NAME" (client/template_render.h); empty when none is.
+std::string_view foreign_action(const schema::Template& entry) {
+  const std::string_view text = entry.embedded_tmpl();
+  const std::string_view left = entry.left_delim().empty() ? "{{" : std::string_view(entry.left_delim());
+  const std::string_view right = entry.right_delim().empty() ? "}}" : std::string_view(entry.right_delim());
+  for (size_t open = text.find(left); open != text.npos; open = text.find(left, open)) {
+    const size_t begin = open + left.size(), close = text.find(right, begin);
+    if (close == text.npos) break;
+    std::string_view action = text.substr(begin, close - begin);
+    if (action.starts_with("- ")) action.remove_prefix(2);
+    if (action.ends_with(" -")) action.remove_suffix(2);
+    action = trim(action);
+    const bool known = action.starts_with("/*") || action.starts_with('"') || action.starts_with('`') || action.starts_with("env ") || action.starts_with("env\t");
+    if (!known) return text.substr(open, close + right.size() - open);
+    open = close + right.size();
+  }
+  return {};
+}
+
 class Finder {
  public:
   std::vector<std::string> found;
@@ -88,6 +111,7 @@ class Finder {
     std::string_view type = message.GetDescriptor()->name();
     std::vector<const FieldDescriptor*> fields;
     reflection->ListFields(message, &fields);
+    if (type == "Template") check_template(static_cast<const schema::Template&>(message), path);
     for (const FieldDescriptor* field : fields) {
       if (is_waiting(type, *field, message, path)) continue;
       check_limited(type, *field, message, path);
@@ -128,6 +152,8 @@ class Finder {
       return join(path, std::format("group {}", static_cast<const schema::TaskGroup&>(inner).name()));
     if (type == "Task") return join(path, std::format("task {}", static_cast<const schema::Task&>(inner).name()));
     if (type == "NetworkResource") return join(path, "network");
+    if (type == "Template") return join(path, "template");
+    if (type == "TaskArtifact") return join(path, "artifact");
     return join(path, field.name());
   }
 
@@ -143,6 +169,10 @@ class Finder {
       return true;
     }
     return false;
+  }
+
+  void check_template(const schema::Template& entry, const std::string& path) {
+    if (const std::string_view action = foreign_action(entry); !action.empty()) add(join(path, action));
   }
 
   void check_limited(std::string_view type, const FieldDescriptor& field, const Message& message,

@@ -372,6 +372,41 @@ job "j" {
                                       "group g > volume remote > type = \"csi\"", "parameterized"}));
 }
 
+TEST(Waiting, NamesWhatTemplatesAndArtifactsAskFor) {
+  auto job = parse("t.hcl", R"(
+job "j" {
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      artifact {
+        source = "http://127.0.0.1/a"
+        chown  = true
+      }
+      template {
+        data        = "{{/* known */}}{{ env \"A\" }}{{- \"text\" -}}"
+        destination = "local/a"
+      }
+      template {
+        data        = "x {{ env \"A\" }} {{ range services }}{{ .Name }}{{ end }}"
+        destination = "local/b"
+      }
+      template {
+        data            = "{{ as it stands }} <<key>>"
+        destination     = "local/c"
+        left_delimiter  = "<<"
+        right_delimiter = ">>"
+        uid             = 7
+      }
+    }
+  }
+})",
+                   {});
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(not_yet_acted_on(*job),
+            (std::vector<std::string>{"group g > task t > template > {{ range services }}", "group g > task t > template > <<key>>",
+                                      "group g > task t > template > uid", "group g > task t > artifact > chown"}));
+}
+
 // What a server adds to a job that it keeps is no wish of its author.
 TEST(Waiting, LeavesDefaultsAlone) {
   constexpr std::string_view kKept = R"({"ID":"j","Type":"service","Multiregion":null,"TaskGroups":[{"Name":"g","Services":null,"Consul":null,

@@ -17,6 +17,8 @@ trap 'tools/run --stop >/dev/null 2>&1; rm -rf "$work" "$state"; exit $((failure
 
 says "a word that it does not know gets the usage" 'tools/run --status' tools/run --wrong; ends "that" 2
 says "help is no error" 'tools/run --stop' tools/run --help; ends "that" 0
+says "a port that is none is refused" 'STEPPE_HTTP_PORT=80x is not a port' env STEPPE_HTTP_PORT=80x tools/run; ends "that" 1
+says "a port too high for the file server's is refused" 'STEPPE_HTTP_PORT=65530 is not a port' env STEPPE_HTTP_PORT=65530 tools/run; ends "that" 1
 says "no agent runs before" '^agent: not running$' tools/run --status; ends "--status" 3
 says "stopping nothing is fine" '^stopped$' tools/run --stop; ends "that" 0
 says "tools/run ends with the job's line" '^hello [0-9a-f]{16} from allocation [0-9a-f-]{36}' tools/run; ends "tools/run" 0
@@ -33,6 +35,12 @@ while read -r line; do
   bash -c "$line" </dev/null >"$work/out" 2>&1; code=$?
   case $code in 0 | 124) [ -s "$work/out" ] && ok "works: $line" || bad "says nothing: $line" ;; *) bad "exit code $code: $line"; tail "$work/out" ;; esac
 done <"$work/next"
+
+# The port of what runs is remembered; another is not taken for it.
+says "--status without the port finds it" "^agent: running, pid $pid, http://127.0.0.1:$STEPPE_HTTP_PORT" env -u STEPPE_HTTP_PORT tools/run --status; ends "that" 0
+says "another port beside it is refused" "the agent of this checkout runs on port $STEPPE_HTTP_PORT" env STEPPE_HTTP_PORT=$((STEPPE_HTTP_PORT + 1)) tools/run; ends "that" 1
+says "a port that is in use is refused before the build" "port $STEPPE_HTTP_PORT of 127.0.0.1, for the agent, is in use" env STEPPE_RUN_STATE="$STEPPE_RUN_STATE-other" tools/run; ends "that" 1
+rm -rf "$state-other"
 
 word=$(cat "$state/word")
 says "a second tools/run goes on from there" '^hello [0-9a-f]{16} from allocation' tools/run; ends "that" 0
