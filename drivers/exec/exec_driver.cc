@@ -63,17 +63,22 @@ class ExecDriver : public drivers::Driver {
     else unhealthy_ = allowed.error().message();
     if (::geteuid() != 0) unhealthy_ = "needs root";
     if (!unhealthy_.empty()) return;
-    const auto& chroot_env = options_.chroot_env.empty() ? isolate::default_chroot_env() : options_.chroot_env;
-    for (const auto& [source, destination] : chroot_env) {
+    const bool usual = options_.chroot_env.empty() && options_.task_root.empty();
+    const isolate::RootSources sources{usual ? isolate::default_chroot_env() : options_.chroot_env, options_.task_root};
+    for (const auto& [source, destination] : sources.chroot_env) {
       if (destination != "/etc") continue;
       auto etc = kernel::Beneath::at(source, kernel::Beneath::Links::kFollow);
       if (etc.ok()) etc_ = std::move(*etc);
       else if (etc.error().code() != Code::kNotFound) unhealthy_ = etc.error().message();
     }
     if (!unhealthy_.empty()) return;
-    auto base = isolate::TemplateRoot::build(chroot_env);
+    auto base = isolate::TemplateRoot::build(sources);
     if (base.ok()) base_ = std::move(*base);
     else unhealthy_ = base.error().message();
+    if (base_ && !etc_ && base_->image_etc().valid()) {
+      auto etc = base_->image_etc().duplicate();
+      if (etc.ok()) etc_.emplace(std::move(*etc), "/etc", kernel::Beneath::Links::kFollow);
+    }
     if (base_) open_standby();
     // The task is born with the agent's value, which a service manager may have lowered.
     auto adjust = kernel::read_host_file("/proc/self/oom_score_adj");
@@ -277,6 +282,8 @@ Result<Options> Options::parse(const ConfigMap& config) {
   out.allow_caps = read.text_list("allow_caps");
   out.denied_host_uids = read.text("denied_host_uids");
   out.denied_host_gids = read.text("denied_host_gids");
+  out.task_root = read.text("task_root");
+  if (!out.task_root.empty() && !out.task_root.starts_with('/')) read.reject("task_root", "must be the absolute path of a squashfs or erofs image");
   if (read.boolean("no_pivot_root", false)) read.reject("no_pivot_root", "is not offered: a chroot can be left (mount the root with pivot_root instead)");
   STEPPE_TRY_VOID(read.finish());
   auto allowed = allowed_capabilities(out);

@@ -12,7 +12,8 @@
 namespace steppe::exec {
 
 struct Options {
-  std::map<std::string, std::string> chroot_env;   // empty: Nomad's default list
+  std::map<std::string, std::string> chroot_env;   // empty: Nomad's default list, or nothing where task_root is set
+  std::string task_root;                           // an image that tasks have as their root (isolate::RootSources::image)
   std::string default_pid_mode = "private", default_ipc_mode = "private";
   std::vector<std::string> allow_caps;             // empty: the default set
   std::string denied_host_uids, denied_host_gids;

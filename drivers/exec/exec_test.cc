@@ -400,6 +400,108 @@ TEST_F(Exec, volumes_and_devices) {
   EXPECT_EQ(log("vol"), "content\nreadonly\nc\n2\n");
 }
 
+// ---- task_root ----
+
+class TaskRootImage : public Exec {
+ protected:
+  void SetUp() override {
+    Exec::SetUp();
+    if (IsSkipped()) return;
+    auto list = kernel::read_host_file("/proc/filesystems");
+    if (!list.ok() || !list->contains("squashfs") || !fs::exists("/dev/loop-control")) GTEST_SKIP() << "this kernel has no squashfs or no loop devices";
+    if (!fs::exists("/usr/bin/mksquashfs")) GTEST_SKIP() << "no mksquashfs here";
+    const std::string top = base_ + "/tree";
+    for (const char* directory : {"/usr/bin", "/etc", "/tmp/not-seen", "/alloc/not-seen", "/opt/tool"}) fs::create_directories(top + directory);
+    fs::copy_file("/bin/busybox", top + "/usr/bin/busybox");
+    for (const char* name : {"sh", "cat", "ls", "id", "touch"}) fs::create_symlink("busybox", top + "/usr/bin/" + name);
+    fs::create_symlink("usr/bin", top + "/bin");
+    std::ofstream(top + "/etc/passwd") << "root:x:0:0::/:/bin/sh\nworker:x:1234:1235::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+    std::ofstream(top + "/etc/group") << "root:x:0:\nworker:x:1235:\n";
+    std::ofstream(top + "/etc/motd") << "of the image\n";
+    std::ofstream(top + "/etc/resolv.conf");
+    std::ofstream(top + "/version") << "7\n";
+    std::ofstream(base_ + "/resolv.conf") << "nameserver 10.9.8.7\n";
+  }
+  std::string pack() {
+    std::string image = base_ + "/root.sqfs";
+    const std::string command = "/usr/bin/mksquashfs " + base_ + "/tree " + image + " -quiet -no-progress -noappend -all-root >/dev/null";
+    EXPECT_EQ(std::system(command.c_str()), 0);
+    return image;
+  }
+  std::string unhealthy(Options options) {
+    auto driver = make_driver(host_, std::move(options));
+    EXPECT_NE(driver->fingerprint().health, drivers::Health::kHealthy);
+    return driver->fingerprint().description;
+  }
+  std::string run(const std::string& id, const std::string& user, const std::string& script) {
+    auto wanted = config(id, {{"command", "/bin/sh"}, {"args", ConfigList{"-c", "exec >/local/out 2>&1; " + script}}});
+    wanted.user = user;
+    (void)wait(start(std::move(wanted)));
+    std::ifstream in(base_ + "/" + id + "/web/local/out");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  // What a loop device stands on, for each that is in use.
+  static std::string loops() {
+    std::string out;
+    for (const auto& entry : fs::directory_iterator("/sys/block")) {
+      std::ifstream in(entry.path() / "loop/backing_file");
+      out.append(std::istreambuf_iterator<char>(in), {});
+    }
+    return out;
+  }
+};
+
+TEST_F(TaskRootImage, a_task_sees_the_image_and_the_host_does_not) {
+  Options options;
+  options.task_root = pack();
+  open(options);
+  EXPECT_EQ(run("a", "worker", "cat /etc/motd /version; id -u; id -g; ls -A / /opt; ls /tmp; touch /etc/x"),
+            "of the image\n7\n1234\n1235\n"
+            "/:\nalloc\nbin\ndev\netc\nlocal\nopt\nproc\nsecrets\nsys\ntmp\nusr\nversion\n\n/opt:\ntool\n"
+            "touch: /etc/x: Read-only file system\n");
+  auto mounts = kernel::read_host_file("/proc/self/mountinfo");
+  ASSERT_TRUE(mounts.ok());
+  EXPECT_EQ(mounts->find("squashfs"), std::string::npos) << "nothing of it is mounted on the host";
+  EXPECT_NE(loops().find(options.task_root), std::string::npos);
+  end_tasks();
+  EXPECT_EQ(loops().find(options.task_root), std::string::npos) << "its loop device goes with the driver";
+}
+
+TEST_F(TaskRootImage, files_of_the_host_go_on_top) {
+  Options options;
+  options.task_root = pack();
+  options.chroot_env[base_ + "/resolv.conf"] = "/etc/resolv.conf";
+  options.chroot_env[base_ + "/tree/opt"] = "/usr2";
+  open(options);
+  EXPECT_EQ(run("a", "", "cat /etc/resolv.conf /etc/motd; ls /usr2"), "nameserver 10.9.8.7\nof the image\ntool\n");
+}
+
+TEST_F(TaskRootImage, is_not_written_over) {
+  Options options;
+  options.task_root = pack();
+  open(options);
+  auto wanted = config("a", {{"command", "/bin/sh"}, {"writable_root", true}});
+  auto task = driver_->start(std::move(wanted));
+  ASSERT_FALSE(task.ok());
+  EXPECT_EQ(task.error().message(), "writable_root: the tasks' root comes from an image on this node, which cannot be written over yet");
+}
+
+TEST_F(TaskRootImage, what_is_no_image_leaves_the_driver_unhealthy) {
+  Options options;
+  options.task_root = base_ + "/resolv.conf";
+  EXPECT_EQ(unhealthy(options), std::format("prepare the tasks' root: {} is neither a squashfs nor an erofs image", options.task_root));
+  options.task_root = base_ + "/missing";
+  EXPECT_EQ(unhealthy(options), std::format("prepare the tasks' root: open {}: No such file or directory", options.task_root));
+  fs::create_symlink("../../etc", base_ + "/tree/out");
+  options.task_root = pack();
+  EXPECT_EQ(unhealthy(options), std::format("prepare the tasks' root: {}: /out is a link out of its directory", options.task_root));
+  EXPECT_EQ(loops().find(options.task_root), std::string::npos);
+  // The superblock's magic and nothing behind it: the kernel's refusal is passed on.
+  std::ofstream(base_ + "/cut", std::ios::binary) << "hsqs" << std::string(4096, '\0');
+  options.task_root = base_ + "/cut";
+  EXPECT_NE(unhealthy(options).find(options.task_root + ": create filesystem squashfs"), std::string::npos) << unhealthy(options);
+}
+
 // ---- writable_root ----
 
 bool kernel_has_overlayfs() {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "init/base/text.h"
 #include "init/sys/kernel/beneath.h"
 #include "init/sys/kernel/host_file.h"
+#include "init/sys/kernel/image_mount.h"
 
 namespace steppe::isolate {
 namespace {
@@ -28,6 +30,9 @@ using kernel::Fd;
 
 constexpr uint64_t kHostView = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 constexpr uint64_t kData = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+constexpr size_t kMaxImageEntries = 256;
+// What a task has of its own at the top of its root.
+constexpr std::string_view kOwnNames[] = {"alloc", "dev", "local", "private", "proc", "secrets", "sys", "tmp"};
 constexpr size_t kMaxBelow = 64;  // mounts below one entry that a writable root keeps; each is a step of the plan
 constexpr uint64_t kApi = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
@@ -290,6 +295,7 @@ class Assembly {
 
   // An overlay shows one mount of the host; what is mounted below it comes from the template, read-only.
   Result<> writable_view(const TemplateRoot::Entry& entry) {
+    if (entry.source.empty()) return {Code::kUnsupported, "writable_root: the tasks' root comes from an image on this node, which cannot be written over yet"};
     if (entry.below.size() > kMaxBelow) {
       return {Code::kUnsupported, std::format("writable_root: {} file systems are mounted below {}, more than {}", entry.below.size(), entry.source, kMaxBelow)};
     }
@@ -414,8 +420,50 @@ Result<DetachedMount> make_dev(const std::vector<DeviceNode>& devices) {
   return mount;
 }
 
-Result<> TemplateRoot::assemble(const std::map<std::string, std::string>& chroot_env) {
-  STEPPE_TRY(std::vector<Source> sources, collect(chroot_env));
+// In the template's namespace: a view of each thing at the image's top. The image as a whole goes again.
+Result<> TemplateRoot::add_image(const Fd& root, const DetachedMount& image, const RootSources& sources) {
+  STEPPE_TRY_VOID(image.attach(root.get(), "image"));
+  Fd top(::openat(root.get(), "image", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return failed("open", "the image");
+  STEPPE_TRY(Fd again, top.duplicate());
+  Beneath tree(std::move(again), "image");
+  STEPPE_TRY(Fd here, root.duplicate());
+  Beneath base(std::move(here), "template");
+  STEPPE_TRY(std::vector<kernel::DirectoryEntry> names, tree.list("", kMaxImageEntries));
+  for (const kernel::DirectoryEntry& found : names) {
+    const bool own = std::ranges::contains(kOwnNames, std::string_view(found.name));
+    const bool from_host = std::ranges::any_of(sources.chroot_env, [&](const auto& entry) { return relative(entry.second) == found.name; });
+    if (own || from_host) continue;
+    Entry entry;
+    entry.destination = found.name;
+    if (found.type == kernel::FileType::kSymlink) {
+      char target[256];
+      const ssize_t n = ::readlinkat(top.get(), found.name.c_str(), target, sizeof target);
+      entry.link.assign(target, n > 0 ? static_cast<size_t>(n) : 0);
+      if (entry.link.empty() || entry.link.starts_with('/') || entry.link.contains("..")) return {Code::kInvalid, std::format("/{} is a link out of its directory", found.name)};
+    } else {
+      entry.is_file = found.type != kernel::FileType::kDirectory;
+      entry.slot = std::format("env/{}", entries_.size());
+      Fd source(::openat(top.get(), found.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!source) return failed("open", found.name);
+      STEPPE_TRY(DetachedMount view, DetachedMount::clone(source.get(), found.name, DetachedMount::Depth::kOne));
+      STEPPE_TRY_VOID(touch(base, entry.slot, entry.is_file));
+      STEPPE_TRY_VOID(view.attach(root.get(), entry.slot).wrap(found.name));
+      if (found.name == "etc") image_etc_ = std::move(source);
+    }
+    entries_.push_back(std::move(entry));
+  }
+  // Named from the working directory, which is the template's root.
+  if (::umount2("image", MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return failed("detach", "the image");
+  return {};
+}
+
+Result<> TemplateRoot::assemble(const RootSources& wanted) {
+  STEPPE_TRY(std::vector<Source> sources, collect(wanted.chroot_env));
+  DetachedMount image;
+  if (!wanted.image.empty()) {
+    STEPPE_TRY(image, kernel::mount_image(wanted.image, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  }
   STEPPE_TRY(DetachedMount dev, make_dev({}));
   auto sys = DetachedMount::make("sysfs", {}, kApi | MOUNT_ATTR_RDONLY);
   if (::unshare(CLONE_NEWNS) != 0) return failed("make", "a mount namespace");
@@ -429,11 +477,11 @@ Result<> TemplateRoot::assemble(const std::map<std::string, std::string>& chroot
   STEPPE_TRY_VOID(kernel::pivot_into(root).wrap("template root"));
   STEPPE_TRY(Fd again, root.duplicate());
   Beneath tree(std::move(again), "template");
-  for (const char* name : {"root", "dev", "sys", "env"}) STEPPE_TRY_VOID(tree.make_directories(name, 0755));
-  for (size_t i = 0; i < sources.size(); ++i) {
-    Source& source = sources[i];
+  for (const char* name : {"root", "dev", "sys", "env", "image"}) STEPPE_TRY_VOID(tree.make_directories(name, 0755));
+  if (image.valid()) STEPPE_TRY_VOID(add_image(root, image, wanted).wrap(wanted.image));
+  for (Source& source : sources) {
     if (source.entry.link.empty()) {
-      source.entry.slot = std::format("env/{}", i);
+      source.entry.slot = std::format("env/{}", entries_.size());
       STEPPE_TRY_VOID(touch(tree, source.entry.slot, source.entry.is_file));
       STEPPE_TRY_VOID(source.mount.attach(root.get(), source.entry.slot).wrap(source.entry.destination));
       // One that another mount hides cannot be reached, and need not be.
@@ -455,9 +503,9 @@ Result<> TemplateRoot::assemble(const std::map<std::string, std::string>& chroot
   return base.set_attributes(MOUNT_ATTR_RDONLY, 0, DetachedMount::Depth::kOne);
 }
 
-Result<TemplateRoot> TemplateRoot::build(const std::map<std::string, std::string>& chroot_env) {
+Result<TemplateRoot> TemplateRoot::build(const RootSources& sources) {
   TemplateRoot out;
-  STEPPE_TRY_VOID(on_own_thread([&] { return out.assemble(chroot_env); }).wrap("prepare the tasks' root"));
+  STEPPE_TRY_VOID(on_own_thread([&] { return out.assemble(sources); }).wrap("prepare the tasks' root"));
   return out;
 }
 

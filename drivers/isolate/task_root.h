@@ -16,8 +16,17 @@ namespace steppe::isolate {
 // What of the host a task may see, "source" -> "destination": Nomad's default list. Entries that the host lacks are left out.
 const std::map<std::string, std::string>& default_chroot_env();
 
+// Where a task's root comes from.
+struct RootSources {
+  std::map<std::string, std::string> chroot_env;  // of the host, "source" -> "destination"
+  // A squashfs or erofs image, trusted: what stands at its top is a task's read-only root, and chroot_env goes on top of
+  // that; "": none. What a task has of its own (dev, proc, tmp, alloc, ...) is not taken from it. The host itself never sees
+  // it mounted.
+  std::string image;
+};
+
 // A mount namespace that no process lives in, made once per agent. Its root is a read-only tmpfs that holds, ready made,
-// everything that all tasks have in common: the host's directories of chroot_env (read-only, nosuid, nodev), /dev and
+// everything that all tasks have in common: the image's and the host's directories (read-only, nosuid, nodev), /dev and
 // /sys. A task's executor enters it, so that clone3 copies these few mounts instead of the host's whole table, and the
 // host's root is not even reachable from where the task's root is put together.
 class TemplateRoot {
@@ -26,21 +35,25 @@ class TemplateRoot {
     std::string destination;  // relative, "usr"
     std::string link;         // not empty: recreated as a symlink ("bin" -> "usr/bin")
     std::string slot;         // where the template holds the mount: "env/0"
-    std::string source;       // on the host: "/usr"
+    std::string source;       // on the host: "/usr"; "" when it comes from the image
     std::vector<std::string> below;  // what is mounted below it, relative to it, the outermost only
     bool is_file = false;
   };
 
-  static Result<TemplateRoot> build(const std::map<std::string, std::string>& chroot_env);
+  static Result<TemplateRoot> build(const RootSources& sources);
 
   int namespace_fd() const { return namespace_.get(); }
   const std::vector<Entry>& entries() const { return entries_; }
   bool has_sys() const { return has_sys_; }
+  // The image's /etc; not valid when it has none, or there is no image.
+  const kernel::Fd& image_etc() const { return image_etc_; }
 
  private:
-  Result<> assemble(const std::map<std::string, std::string>& chroot_env);
+  Result<> assemble(const RootSources& sources);
+  Result<> add_image(const kernel::Fd& root, const kernel::DetachedMount& image, const RootSources& sources);
   kernel::Fd namespace_;
   std::vector<Entry> entries_;
+  kernel::Fd image_etc_;
   bool has_sys_ = false;
 };
 

@@ -47,7 +47,8 @@ Result<DetachedMount> DetachedMount::make(const std::string& type, std::initiali
   Fd fs(static_cast<int>(::syscall(SYS_fsopen, type.c_str(), FSOPEN_CLOEXEC)));
   if (!fs) return failed("open filesystem", type);
   for (const auto& [key, value] : options) {
-    if (::syscall(SYS_fsconfig, fs.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) != 0) {
+    const bool flag = value.empty();
+    if (::syscall(SYS_fsconfig, fs.get(), flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key, flag ? nullptr : value.c_str(), 0) != 0) {
       return failed("configure", std::format("{} with {}={}", type, key, value));
     }
   }

@@ -26,7 +26,7 @@ class DetachedMount {
   // `recursive`. `source` must be reachable in the caller's mount namespace.
   enum class Depth : uint8_t { kOne, kRecursive };
   static Result<DetachedMount> clone(int source, std::string_view name, Depth depth);
-  // A new filesystem: type "tmpfs", options {"mode","755"}; attributes are MOUNT_ATTR_*.
+  // A new filesystem: type "tmpfs", options {"mode","755"}, flags {"ro",""}; attributes are MOUNT_ATTR_*.
   static Result<DetachedMount> make(const std::string& type, std::initializer_list<std::pair<const char*, std::string>> options,
                                     uint64_t attributes);
 
