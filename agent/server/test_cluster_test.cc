@@ -91,7 +91,8 @@ void TestCluster::obey(const std::string& node_id) {
   schema::NodeSpecificRequest request;
   request.set_node_id(node_id);
   request.set_secret_id("secret-" + node_id);
-  for (const auto& [id, index] : call<Method::kNodeGetClientAllocs>(request).allocs()) {
+  const auto due = call<Method::kNodeGetClientAllocs>(request);
+  for (const auto& [id, index] : due.allocs()) {
     schema::AllocsGetRequest get;
     get.add_alloc_ids(id);
     get.set_secret_id("secret-" + node_id);

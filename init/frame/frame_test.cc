@@ -38,7 +38,7 @@ TEST(Frame, writer_and_builder_agree) {
   writer.add(3, {});
   EXPECT_EQ(as_text(writer.finish()), sample());
   for (size_t room = 0; room < sample().size(); ++room) {
-    Writer tight(std::span(buffer).first(room), 7, 2);
+    Writer tight{std::span(buffer).first(room), 7, 2};
     tight.add(1, as_bytes("web"));
     tight.add_integer(2, -5);
     tight.add(3, {});
