@@ -3,6 +3,7 @@
 #include <map>
 
 #include "agent/client/client_context.h"
+#include "agent/schema/alloc.pb.h"
 #include "init/io/epoll_loop.h"
 
 namespace steppe::client {
