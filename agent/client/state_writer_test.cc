@@ -58,7 +58,8 @@ io::Task<void> change_on_a_full_disk(StateWriter& writer, FlakyStore& store, boo
   store.failures = 3;
   writer.post({"a", "1"});
   writer.post({"b", "1"});
-  Result<> told = co_await writer.write({{"c", "1"}});
+  std::vector<StateWrite> last{{"c", "1"}};
+  Result<> told = co_await writer.write(std::move(last));
   refused = !told.ok() && told.error().code() == Code::kExhausted;
   writer.post({"a", "2"});  // newer than what is kept
   for (Result<> stored = co_await writer.flush(); !stored.ok();) stored = co_await writer.flush();
