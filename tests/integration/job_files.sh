@@ -74,13 +74,16 @@ waits web-game 'Constraint "missing drivers": 1 node excluded by filter'
 exactly web-game 'group game > task 2048 > driver = "docker"' 'group game > service'
 waits database 'Constraint "missing drivers": 1 node excluded by filter'
 exactly database 'group shop > task database > driver = "docker"' 'group shop > task migrate > driver = "docker"' 'group shop > task shop > driver = "docker"' \
-  'group shop > task shop > service' 'group shop > network > mode = "bridge"'
+  'group shop > task shop > service' 'group shop > network > mode = "bridge"' \
+  'group shop > task database > template > {{ range $i, $s := nomadService "shop" }}' 'group shop > task database > template > {{ with nomadVar "nomad/jobs/shop" }}'
 waits rolling-service 'Constraint "missing network": 1 node excluded by filter'
-exactly rolling-service 'group frontend > scaling' 'group frontend > network > mode = "bridge"' 'group frontend > network > dns' 'group frontend > service'
+exactly rolling-service 'group frontend > scaling' 'group frontend > network > mode = "bridge"' 'group frontend > network > dns' 'group frontend > service' \
+  'group frontend > task server > artifact > chown'
 waits spread 'No nodes were eligible for evaluation'
 exactly spread 'group cache > task redis > driver = "docker"'
 runs dispatch
-exactly dispatch 'group build > task compile > dispatch_payload' 'group build > task compile > action' 'parameterized'
+exactly dispatch 'group build > task compile > dispatch_payload' 'group build > task compile > action' 'parameterized' \
+  'group build > task compile > template > {{ timestamp }}'
 expect_text "dispatch: kept as a template for requests" 'Parameterized *= true' steppe job status on-demand-build
 # What a server keeps of a job is a job file in JSON, and asks for nothing that its author did not ask for.
 for job in inventory node-agent; do

@@ -355,4 +355,14 @@ Result<> RouteSocket::remove_route(const Route& route) {
   return done;
 }
 
+Result<Fd> watch_network() {
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  if (!fd) return Error::from_errno(errno, "open a routing socket");
+  sockaddr_nl groups{};
+  groups.nl_family = AF_NETLINK;
+  groups.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&groups), sizeof groups) != 0) return Error::from_errno(errno, "watch the network");
+  return fd;
+}
+
 }  // namespace steppe::kernel

@@ -73,4 +73,8 @@ class RouteSocket {
   uint32_t sequence_ = 0;
 };
 
+// A non-blocking descriptor that is readable whenever a link, address or route changed. What can be read from it is for
+// throwing away; ENOBUFS there means that some was.
+Result<Fd> watch_network();
+
 }  // namespace steppe::kernel
