@@ -65,6 +65,9 @@ enum Type : uint16_t {
   kClientTask = 22,
   kClientHealth = 23,
   kArtifactRequest = 24,
+  kImageManifest = 40,
+  kImageExtension = 41,
+  kSlotRecord = 42,
 };
 
 }  // namespace steppe::frame
