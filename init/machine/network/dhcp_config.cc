@@ -24,6 +24,7 @@ std::string dhcp_config(const std::vector<std::string>& links, std::string_view 
   out += plain.empty() ? "denyinterfaces *\n" : std::format("allowinterfaces {}\n", join(plain, " "));
   if (is_host_name(host_name)) out += std::format("hostname {}\n", host_name);
   out +=
+      "nodev\n"                         // no device manager is waited for: what is named here is there
       "duid\n"                          // RFC 4361: the same client under each slot and kernel
       "persistent\n"                    // addresses stay when it is started anew
       "nodelay\n"                       // no wait of up to a second before the first question

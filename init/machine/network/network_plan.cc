@@ -10,9 +10,13 @@ namespace {
 
 using kernel::NetworkLink;
 
-bool matches(const Match& match, const NetworkLink& link) {
+bool is_device(const Settings& settings, const NetworkLink& link) {
+  return !link.loopback && (link.kind.empty() || link.kind == settings.device_kind);
+}
+
+bool matches(const Settings& settings, const Match& match, const NetworkLink& link) {
   // What was made is never meant by a pattern for devices: a bond takes over the address of its first member.
-  if (!link.kind.empty() || link.loopback) return false;
+  if (!is_device(settings, link)) return false;
   if (!match.name.empty() && !glob_match(match.name, link.name)) return false;
   return match.address.empty() || match.address == link.address;
 }
@@ -24,14 +28,14 @@ class Planner {
     for (const LinkSettings& wanted : settings.links) {
       if (!wanted.bond) continue;
       for (const NetworkLink& link : observed.links) {
-        if (std::ranges::any_of(wanted.bond->members, [&](const Match& member) { return matches(member, link); })) member_of_.try_emplace(link.index, wanted.name);
+        if (std::ranges::any_of(wanted.bond->members, [&](const Match& member) { return matches(settings, member, link); })) member_of_.try_emplace(link.index, wanted.name);
       }
     }
     for (const NetworkLink& link : observed.links) {
       if (member_of_.contains(link.index)) continue;
       for (const LinkSettings& wanted : settings.links) {
         const bool made = wanted.vlan || wanted.bond;
-        if (made ? wanted.name == link.name && !link.kind.empty() : matches(wanted.match, link)) {
+        if (made ? wanted.name == link.name && !link.kind.empty() : matches(settings, wanted.match, link)) {
           settings_of_.emplace(link.index, &wanted);
           break;
         }
@@ -57,7 +61,7 @@ class Planner {
       if (link.loopback || member_of_.contains(link.index)) continue;
       const LinkSettings* wanted = of(link);
       // Of what is not configured only devices: a bridge of a driver's or a task's end of a pair is nobody's uplink.
-      if (wanted != nullptr ? wanted->dhcp : settings_.others_by_dhcp && link.kind.empty()) out.push_back(link.name);
+      if (wanted != nullptr ? wanted->dhcp : settings_.others_by_dhcp && is_device(settings_, link)) out.push_back(link.name);
     }
     std::ranges::sort(out);
     return out;
@@ -91,7 +95,7 @@ class Planner {
 
   void configure(const NetworkLink& link) {
     const LinkSettings* wanted = of(link);
-    const bool ours = link.loopback || wanted != nullptr || (settings_.others_by_dhcp && link.kind.empty());
+    const bool ours = link.loopback || wanted != nullptr || (settings_.others_by_dhcp && is_device(settings_, link));
     if (!ours) return;
     if (wanted != nullptr && wanted->mtu != 0 && wanted->mtu != link.mtu) out_.push_back(SetMtu{link.index, wanted->mtu});
     if (!link.up) {

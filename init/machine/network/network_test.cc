@@ -221,7 +221,7 @@ TEST(DhcpConfig, NamesTheLinksAndNothingElse) {
   const std::string text = dhcp_config({"eth0", "bond0.7", "bad name", "x\nscript /bin/sh"}, "node-7.example");
   EXPECT_TRUE(text.starts_with("script \"\"\nallowinterfaces eth0 bond0.7\nhostname node-7.example\n")) << text;
   EXPECT_EQ(text.find("/bin/sh"), std::string::npos);
-  EXPECT_NE(dhcp_config({}, "bad\nscript x").find("denyinterfaces *\nduid"), std::string::npos);
+  EXPECT_NE(dhcp_config({}, "bad\nscript x").find("denyinterfaces *\nnodev\nduid"), std::string::npos);
 }
 
 TEST(NetworkStatus, ShowsWhatServes) {

@@ -60,6 +60,9 @@ struct Settings {
   std::vector<kernel::IpAddress> dns;      // before those of leases
   std::vector<std::string> search;         // domains
   bool others_by_dhcp = true;
+  // A device is a link that nothing made (kernel::NetworkLink::kind is empty), or one of this kind: in a network namespace all
+  // that there is may be "veth".
+  std::string device_kind;
   bool operator==(const Settings&) const = default;
 };
 

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# steppe-node in network namespaces of the test's own: a real dhcpcd asks a real dnsmasq over a pair of links; no script runs.
+set -uo pipefail
+[ "${1:-}" = inside ] || exec unshare --net --mount "$0" inside
+. "$(dirname "$0")/lib.sh"
+trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"; exit $((failures > 0))' EXIT
+[ "$(id -u)" = 0 ] || { printf 'SKIPPED network: network namespaces need root\n'; exit 0; }
+mount -t tmpfs tmpfs /run; mkdir -p /run/server
+mount -t tmpfs tmpfs /var/lib 2>/dev/null || true; mkdir -p /var/lib/dhcpcd
+
+# The other end of each link is in a namespace that a sleeping process keeps.
+unshare --net sleep 600 & server=$!
+serve() { nsenter --net=/proc/$server/ns/net "$@"; }
+until_text "the server's side is there" 'lo' serve ip link
+for number in 0 1; do
+  ip link add "eth$number" type veth peer name "far$number"
+  ip link set "far$number" netns $server
+  serve ip addr add "192.168.7$number.1/24" dev "far$number"; serve ip link set "far$number" up
+done
+dns() { serve dnsmasq --no-daemon --port=0 --user=root --pid-file= --bind-interfaces --dhcp-leasefile="/run/server/leases$1" --interface="far$1" \
+  --dhcp-range="192.168.7$1.50,192.168.7$1.60,2m" --dhcp-option="option:router,192.168.7$1.1" --dhcp-option="option:dns-server,192.168.7$1.1" \
+  --dhcp-option="option:domain-name,$2" >"/run/server/log$1" 2>&1 & }
+
+# One server is there from the start, the other only later: the first lease serves meanwhile.
+dns 0 zero.test
+"$bin/steppe-node" network -run /run/node -kind veth >"$work/node.log" 2>&1 & node=$!
+until_text "eth0 has its address" 'inet 192\.168\.70\.5[0-9]/24' ip addr show eth0
+until_text "and the default route" '^default via 192\.168\.70\.1 dev eth0' ip route
+until_text "resolv.conf has the lease's server" '^nameserver 192\.168\.70\.1$' cat /run/node/resolv.conf
+until_text "and its domain" '^search zero\.test$' cat /run/node/resolv.conf
+expect_text "loopback is up" 'UNKNOWN +127\.0\.0\.1/8' ip -br addr show lo
+dns 1 'one.test'
+until_text "eth1 gets its own when its server comes" 'inet 192\.168\.71\.5[0-9]/24' ip addr show eth1
+until_text "its server is added" '^nameserver 192\.168\.71\.1$' cat /run/node/resolv.conf
+expect_text "in order" '^nameserver 192.168.70.1,nameserver 192.168.71.1,search zero.test one.test,$' bash -c "tr '\n' ',' </run/node/resolv.conf"
+
+# A device that is plugged in later.
+ip link add eth2 type veth peer name far2; ip link set far2 netns $server; serve ip addr add 192.168.72.1/24 dev far2; serve ip link set far2 up
+dns 2 two.test
+until_text "a device that comes later is asked for too" 'inet 192\.168\.72\.5[0-9]/24' ip addr show eth2
+expect_text "the others kept theirs" 'inet 192\.168\.70\.5[0-9]/24' ip addr show eth0
+
+# dhcpcd that dies is started again.
+before=$(pgrep -P $node | head -n 1)
+kill -KILL "$before"
+until_text "dhcpcd runs again" '^[0-9]+$' bash -c "pgrep -P $node | grep -vx '$before'"
+
+kill -TERM $node; wait $node; code=$?
+[ $code = 0 ] && ok "it ends on SIGTERM" || bad "it ends on SIGTERM with $code"
+expect_text "addresses stay" 'inet 192\.168\.70\.5[0-9]/24' ip addr show eth0
+until_text "no dhcpcd is left" '^0$' bash -c "ip addr show eth0 >/dev/null; pgrep -f '[d]hcpcd.* -f /run/node/' | while read -r pid; do [ /proc/\$pid/ns/net -ef /proc/self/ns/net ] && echo \$pid; done | wc -l"
+[ $failures = 0 ] || { cat "$work/node.log"; cat /run/server/log*; }
