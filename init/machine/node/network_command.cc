@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <format>
 
@@ -21,6 +22,8 @@
 
 namespace steppe::node {
 namespace {
+
+constexpr Duration kReadyAnyway = std::chrono::seconds(5);
 
 struct Words {
   std::string run = "/run/steppe/network";
@@ -40,6 +43,11 @@ Result<Words> read_words(const std::vector<std::string>& words) {
   return out;
 }
 
+void say_ready(bool& ready) {
+  if (!ready) sd_notify(0, "READY=1");
+  ready = true;
+}
+
 void tell(bool& ready, const network::Status& status) {
   std::string text;
   for (const network::Status::Link& link : status.links) {
@@ -47,10 +55,12 @@ void tell(bool& ready, const network::Status& status) {
   }
   if (text.empty()) text = "no network device";
   sd_notifyf(0, "STATUS=%s", text.c_str());
-  if (status.online() && !ready) {
-    ready = true;
-    sd_notify(0, "READY=1");
-  }
+  if (status.online()) say_ready(ready);
+}
+
+// What starts after the network had better find an address, but not wait for one that never comes.
+io::Task<void> be_ready_anyway(io::Loop& loop, bool& ready, std::stop_token token) {
+  if ((co_await io::sleep_for(loop, kReadyAnyway, token)).ok()) say_ready(ready);
 }
 
 io::Task<void> stop_on_signal(io::Loop& loop, int fd, std::stop_source& stop, std::stop_token token) {
@@ -70,6 +80,7 @@ io::Task<void> serve(io::EpollLoop& loop, const kernel::Beneath& run, const Word
   std::stop_source stop;
   io::Scope scope(loop);
   scope.spawn(stop_on_signal(loop, signals, stop, scope.token()));
+  scope.spawn(be_ready_anyway(loop, ready, scope.token()));
   network::Settings settings;
   settings.device_kind = words.kind;
   Result<> done = co_await service.run(std::move(settings), stop.get_token());
