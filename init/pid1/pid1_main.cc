@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +71,8 @@ void configure_kernel() {
   set_kernel("/proc/sys/kernel/modprobe", "/proc/1/exe");
   set_kernel("/proc/sys/kernel/core_pattern", "");
   set_kernel("/sys/kernel/uevent_helper", "");
+  // Ten lines in five seconds are the default for all who write to /dev/kmsg; the service log and the end of a machine have more.
+  set_kernel("/proc/sys/kernel/printk_devkmsg", "on");
   // A crash of PID 1 or of the kernel is a reboot, not a dead machine.
   set_kernel("/proc/sys/kernel/panic", "10");
   set_kernel("/proc/sys/kernel/panic_on_oops", "1");
@@ -96,19 +99,22 @@ class ThisMachine : public supervise::Machine {
  public:
   explicit ThisMachine(KernelLog& log) : log_(log) {}
 
-  void feed_watchdog() override {
-    if (watchdog_.look()) {
-      log_.status("watchdog " + std::string(watchdog_.identity()) + ", " + std::to_string(watchdog_.timeout_seconds()) + " s");
-    }
-    watchdog_.feed();
-  }
+  void feed_watchdog() override { watchdog_.feed(); }
   void force_end(MonoTime at, supervise::Ending ending) override {
     if (Result<> armed = supervise::force_end_at(at, ending); !armed.ok()) log_.line(KernelLog::Level::kError, armed.error().message());
   }
   void end(supervise::Ending ending) override { supervise::end_machine(ending); }
-  void turned(MonoTime) override {}
+  void turned(MonoTime) override {
+    // A driver may come with any module; once one is held this costs nothing.
+    if (!watchdog_.look()) return;
+    log_.status("watchdog " + std::string(watchdog_.identity()) + ", " + std::to_string(watchdog_.timeout_seconds()) + " s");
+  }
   void signal_all(int signal) override { (void)::kill(-1, signal); }
-  bool any_process() override { return ::kill(-1, 0) == 0 || errno != ESRCH; }
+  // kill(-1, 0) would count kernel threads. Every other process descends from this one, so there is none when it has no child.
+  bool any_process() override {
+    siginfo_t info;
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+  }
 
  private:
   KernelLog& log_;

@@ -33,7 +33,7 @@ class Machine {
   virtual void end(Ending ending) = 0;
   // The loop turned: state() of what is shown may have changed.
   virtual void turned(MonoTime now) = 0;
-  // SIGTERM and SIGKILL to every process but this one (kill(-1)); and whether there is any.
+  // SIGTERM and SIGKILL to every process but this one (kill(-1)); and whether there is any left, kernel threads aside.
   virtual void signal_all(int signal) = 0;
   virtual bool any_process() = 0;
 };
