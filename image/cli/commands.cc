@@ -1,0 +1,39 @@
+#include "image/cli/commands.h"
+
+#include <format>
+
+namespace steppe::cli {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"build", "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE] [-netboot] [-store DIR] [-json]",
+     "make an image, and a disk image or a network boot set beside it", build_command},
+    {"lock", "SPEC [-var NAME=VALUE]… [-store DIR]", "pin the newest packages that the spec asks for", lock_command},
+};
+
+std::string usage() {
+  std::string out = "steppe-image makes and looks at Steppe's images.\n\n";
+  for (const Command& one : kCommands)
+    out += std::format("  steppe-image {} {}\n      {}\n", one.name, one.arguments, one.what);
+  return out;
+}
+
+}  // namespace
+
+int run_command(Context& context, const std::vector<std::string>& words) {
+  if (words.empty() || words[0] == "help" || words[0] == "-h" || words[0] == "-help" || words[0] == "--help") {
+    (words.empty() ? context.error : context.out)(usage());
+    return words.empty() ? 2 : 0;
+  }
+  for (const Command& one : kCommands) {
+    if (one.name != words[0]) continue;
+    const Result<int> code = one.run(context, {words.begin() + 1, words.end()});
+    if (code.ok()) return *code;
+    context.error(std::format("steppe-image {}: {}\n", one.name, code.error().message()));
+    return 1;
+  }
+  context.error(std::format("steppe-image: no command \"{}\"\n\n{}", words[0], usage()));
+  return 2;
+}
+
+}  // namespace steppe::cli
