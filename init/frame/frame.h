@@ -68,6 +68,7 @@ enum Type : uint16_t {
   kImageManifest = 40,
   kImageExtension = 41,
   kSlotRecord = 42,
+  kImageVerdict = 43,
 };
 
 }  // namespace steppe::frame

@@ -123,6 +123,12 @@ TEST(Recover, TwoNamesBecomeOneWithoutFreeingTheirClusters) {
   };
   for (const Case& c : cases) EXPECT_EQ(text(recover(facts_of(c.files))), c.steps) << c.files[0].name << " and " << c.files[1].name;
   EXPECT_EQ(text(recover(facts_of({file("steppe-1.efi"), file("steppe-2+1-2.efi")}))), "");
+  // Two images of one version, which no power cut makes: what runs and what is good both stay.
+  SlotFile stranger = file("steppe-2+1-2.efi", 9);
+  stranger.digest = digest_of("other");
+  EXPECT_EQ(text(recover(facts_of({file("steppe-2.efi", 5), stranger}, "1"))), "remove steppe-2+1-2.efi, sync");
+  stranger.section = digest_of("section other");
+  EXPECT_EQ(text(recover(facts_of({file("steppe-2.efi", 5), stranger}, "other"))), "");
 }
 
 TEST(Bless, OnlyWhatIsProvenToRun) {

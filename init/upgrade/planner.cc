@@ -121,7 +121,12 @@ void Planner::merge_names() {
     for (size_t j = i + 1; one && j < files().size(); j++) {
       auto other = parse_slot_name(files()[j].name);
       if (!other || other->version != one->version) continue;
-      drop(better(j, i) ? i : j);
+      size_t worse = better(j, i) ? i : j;
+      bool differ = files()[i].manifest && files()[j].manifest && files()[i].digest != files()[j].digest;
+      // No power cut makes two images of one version: somebody put one there. What runs and what is good both stay.
+      if (differ && is_protected(worse)) worse = worse == i ? j : i;
+      if (differ && is_protected(worse)) continue;
+      drop(worse);
       return merge_names();
     }
   }
