@@ -73,7 +73,8 @@ TEST(Stage, RefusesWithAReason) {
   EXPECT_EQ(said(candidate("3", 4)).find("write"), 0u);
   facts.record.refuse(digest_of("3"));
   EXPECT_NE(said(candidate("3", 4)).find("denied: the image "), std::string::npos);
-  EXPECT_NE(text(stage(facts_of({file("steppe-1.efi"), file("steppe-2+2-1.efi")}, "2"), candidate("3"), Downgrade::kRefuse)).find("unavailable: a trial of version 2"),
+  EXPECT_NE(text(stage(facts_of({file("steppe-1.efi"), file("steppe-2+2-1.efi")}, "2"), candidate("3"), Downgrade::kRefuse))
+                .find("unavailable: a trial of version 2"),
             std::string::npos);
 }
 
@@ -87,7 +88,9 @@ TEST(Stage, MakesRoomFromWhatIsWorthLeast) {
             "remove steppe-1.5+0-0.efi, remove steppe-0.efi, sync, write steppe-3.efi.part, steppe-3.efi.part > steppe-3+3.efi, sync");
   Candidate large = candidate("3");
   large.size = 100'000;
-  EXPECT_NE(text(stage(facts, large, Downgrade::kRefuse)).find("exhausted: the image needs 101376 bytes on the ESP, 0 are free and 3072 would be"), std::string::npos)
+  EXPECT_NE(text(stage(facts, large, Downgrade::kRefuse))
+                .find("exhausted: the image needs 101376 bytes on the ESP, 0 are free and 3072 would be"),
+            std::string::npos)
       << text(stage(facts, large, Downgrade::kRefuse));
 }
 
@@ -201,9 +204,16 @@ TEST(ReturnTry, TakesBackOneCount) {
 
 TEST(List, SaysWhatEachNameIs) {
   SlotFile broken{.name = "steppe-8.efi", .size = 5, .fault = "its signature does not match"};
-  std::vector<Slot> slots = list(facts_of({file("steppe-1.efi"), file("steppe-2+2-1.efi"), file("steppe-3+0-3.efi"), broken, {.name = "steppe-9.efi.part"}, {.name = "other.txt"}}, "2"));
+  std::vector<Slot> slots = list(facts_of({file("steppe-1.efi"),
+                                           file("steppe-2+2-1.efi"),
+                                           file("steppe-3+0-3.efi"),
+                                           broken,
+                                           {.name = "steppe-9.efi.part"},
+                                           {.name = "other.txt"}},
+                                          "2"));
   std::string seen;
-  for (const Slot& slot : slots) seen += slot.file + "=" + std::string(slot_state_name(slot.state)) + (slot.running ? "*" : "") + (slot.next ? "!" : "") + " ";
+  for (const Slot& slot : slots)
+    seen += slot.file + "=" + std::string(slot_state_name(slot.state)) + (slot.running ? "*" : "") + (slot.next ? "!" : "") + " ";
   EXPECT_EQ(seen, "steppe-2+2-1.efi=trial*! steppe-1.efi=good steppe-3+0-3.efi=bad other.txt=foreign steppe-8.efi=damaged steppe-9.efi.part=leftover ");
 }
 

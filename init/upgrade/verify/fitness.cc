@@ -45,8 +45,9 @@ Result<Fit> describe(ImageBytes& bytes, const PeImage& image) {
   STEPPE_TRY(std::string release, read_section(bytes, *image.find(".osrel"), 16 << 10));
   std::string_view version = release_value(release, "IMAGE_VERSION"), id = release_value(release, "IMAGE_ID");
   if (version != fit.manifest.version || id != "steppe")
-    return {Code::kInvalid, "the image says IMAGE_ID=" + std::string(id.substr(0, 64)) + " and IMAGE_VERSION=" + std::string(version.substr(0, 80)) +
-                                " in .osrel, by which the loader orders, and version " + fit.manifest.version + " in .steppe: expected IMAGE_ID=steppe and equal versions"};
+    return {Code::kInvalid, "the image says IMAGE_ID=" + std::string(id.substr(0, 64)) + " and IMAGE_VERSION=" +
+                                std::string(version.substr(0, 80)) + " in .osrel, by which the loader orders, and version " +
+                                fit.manifest.version + " in .steppe: expected IMAGE_ID=steppe and equal versions"};
   STEPPE_TRY(std::string arch, arch_of(image.machine));
   if (arch != fit.manifest.arch) return {Code::kInvalid, "the image is a program for " + arch + " and says that it is for " + fit.manifest.arch};
   return fit;

@@ -52,7 +52,8 @@ Result<> read_sections(const Header& header, size_t at, size_t count, uint64_t f
   std::ranges::sort(image.sections, {}, &PeSection::offset);
   uint64_t end = image.headers;
   for (const PeSection& section : image.sections) {
-    if (section.offset != end) return wrong("section " + section.name + (section.offset < end ? " overlaps what is before it" : " leaves a gap before it"));
+    if (section.offset != end)
+      return wrong("section " + section.name + (section.offset < end ? " overlaps what is before it" : " leaves a gap before it"));
     end += section.size;
   }
   uint64_t signed_end = image.certificates ? image.certificates : file_size;
@@ -143,7 +144,9 @@ Result<Digest> authenticode_digest(ImageBytes& bytes, const PeImage& image) {
 }
 
 Result<std::string> read_section(ImageBytes& bytes, const PeSection& section, size_t limit) {
-  if (section.used > limit) return {Code::kExhausted, "section " + section.name + " has " + std::to_string(section.used) + " bytes, at most " + std::to_string(limit)};
+  if (section.used > limit)
+    return {Code::kExhausted,
+            "section " + section.name + " has " + std::to_string(section.used) + " bytes, at most " + std::to_string(limit)};
   std::string content(section.used, '\0');
   STEPPE_TRY_VOID(bytes.read(section.offset, std::as_writable_bytes(std::span(content))));
   return content;

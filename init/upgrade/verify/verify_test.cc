@@ -88,16 +88,20 @@ class Signed : public testing::Test {
     directory_ = std::filesystem::path(testing::TempDir()) / ("verify" + std::to_string(getpid()));
     std::filesystem::create_directories(directory_);
     for (const char* who : {"ours", "theirs"})
-      run("openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=" + std::string(who) + " -keyout " + path(std::string(who) + ".key") + " -out " + path(std::string(who) + ".crt"));
+      run("openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=" + std::string(who) + " -keyout " +
+          path(std::string(who) + ".key") + " -out " + path(std::string(who) + ".crt"));
     // An intermediate: signs images, issued by "ours".
     run("openssl req -newkey rsa:2048 -nodes -subj /CN=release -keyout " + path("release.key") + " -out " + path("release.csr"));
-    run("openssl x509 -req -in " + path("release.csr") + " -CA " + path("ours.crt") + " -CAkey " + path("ours.key") + " -set_serial 7 -days 1 -out " + path("release.crt"));
+    run("openssl x509 -req -in " + path("release.csr") + " -CA " + path("ours.crt") + " -CAkey " + path("ours.key") +
+        " -set_serial 7 -days 1 -out " + path("release.crt"));
     keys_.trusted = {*certificate_der(as_bytes(slurp(path("ours.crt"))))};
   }
   static void TearDownTestSuite() { std::filesystem::remove_all(directory_); }
 
   static std::string path(const std::string& name) { return (directory_ / name).string(); }
-  static void run(const std::string& command) { ASSERT_EQ(std::system((command + " >" + path("log") + " 2>&1").c_str()), 0) << command << "\n" << slurp(path("log")); }
+  static void run(const std::string& command) {
+    ASSERT_EQ(std::system((command + " >" + path("log") + " 2>&1").c_str()), 0) << command << "\n" << slurp(path("log"));
+  }
   static std::string sign(const std::string& image, const std::string& who) {
     std::ofstream(path("in.efi"), std::ios::binary) << image;
     run("sbsign --key " + path(who + ".key") + " --cert " + path(who + ".crt") + " --output " + path("out.efi") + " " + path("in.efi"));
@@ -136,8 +140,11 @@ TEST_F(Signed, WhatIsNotFitSaysWhy) {
   EXPECT_EQ(why(sign(good, "theirs")).find("denied: signed by /CN=theirs, whom this machine does not trust, or forged"), 0u) << why(sign(good, "theirs"));
   EXPECT_EQ(why(file, 3), "denied: the image has security version 2, this machine takes nothing below 3");
   EXPECT_EQ(why(file, 0, "arm64"), "unsupported: the image is for x86-64, this machine is arm64");
-  EXPECT_EQ(why(sign(make_pe(sections_of(manifest_of("1.2"), "1.3")), "ours")).find("invalid: the image says IMAGE_ID=steppe and IMAGE_VERSION=1.3 in .osrel"), 0u);
-  EXPECT_EQ(why(sign(make_pe(sections_of(manifest_of("1.2"), "1.2"), 0xaa64), "ours"), 0, "arm64"), "invalid: the image is a program for arm64 and says that it is for x86-64");
+  EXPECT_EQ(why(sign(make_pe(sections_of(manifest_of("1.2"), "1.3")), "ours"))
+                .find("invalid: the image says IMAGE_ID=steppe and IMAGE_VERSION=1.3 in .osrel"),
+            0u);
+  EXPECT_EQ(why(sign(make_pe(sections_of(manifest_of("1.2"), "1.2"), 0xaa64), "ours"), 0, "arm64"),
+            "invalid: the image is a program for arm64 and says that it is for x86-64");
   std::vector<Section> twice = sections_of(manifest_of("1.2"), "1.2");
   twice.push_back(twice[2]);
   EXPECT_EQ(why(sign(make_pe(twice), "ours")), "invalid: the image has no section .steppe, or two: it is not one of ours");
@@ -181,8 +188,9 @@ TEST_F(Signed, TakesWhatUkifyMakes) {
   std::ofstream(path("linux"), std::ios::binary) << std::string(5000, 'k');
   std::ofstream(path("initrd"), std::ios::binary) << std::string(700, 'i');
   std::ofstream(path("osrel")) << "ID=steppe\nIMAGE_ID=steppe\nIMAGE_VERSION=1.2\n";
-  run("ukify build --stub /usr/lib/systemd/boot/efi/linuxx64.efi.stub --linux " + path("linux") + " --uname 6.12 --initrd " + path("initrd") + " --cmdline quiet --os-release @" +
-      path("osrel") + " --section .steppe:@" + path("steppe.bin") + " --output " + path("uki.efi"));
+  run("ukify build --stub /usr/lib/systemd/boot/efi/linuxx64.efi.stub --linux " + path("linux") + " --uname 6.12 --initrd " +
+      path("initrd") + " --cmdline quiet --os-release @" + path("osrel") + " --section .steppe:@" + path("steppe.bin") + " --output " +
+      path("uki.efi"));
   std::string file = sign(slurp(path("uki.efi")), "ours");
   EXPECT_EQ(why(file), "fit");
   TextBytes bytes(file);
