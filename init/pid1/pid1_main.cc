@@ -50,6 +50,7 @@ client {
   network_interface = "lo"
 }
 )";
+constexpr const char* kNode = "/usr/bin/steppe-node";
 constexpr const char* kAgentSettings = "/run/steppe/agent.hcl";
 
 [[noreturn]] void give_up(KernelLog& log, const Error& error) {
@@ -145,7 +146,16 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
   agent.start.argv = {"/usr/bin/steppe", "agent", "-config", kAgentSettings};
   agent.start.env = {"PATH=/usr/bin:/usr/sbin", "HOME=/var/lib/steppe", "LANG=C.UTF-8"};
   agent.start.standard_output = lasting.log_pipe[1];
-  options.services = {std::move(log), std::move(devices), std::move(agent)};
+  options.services = {std::move(log), std::move(devices)};
+  // An image without this program is for machines that need no network.
+  if (::access(kNode, X_OK) == 0) {
+    supervise::ServiceProgram network{"network", {seconds(15), seconds(10)}, {}};
+    network.start.argv = {kNode, "network"};
+    network.start.env = agent.start.env;
+    network.start.standard_output = lasting.log_pipe[1];
+    options.services.push_back(std::move(network));
+  }
+  options.services.push_back(std::move(agent));
   options.unmount = own_program(lasting.self, "unmount");
   options.sync = own_program(lasting.self, "sync");
   return options;

@@ -65,6 +65,7 @@ struct Shell::Service {
   std::string ending;
   char status[Notice::kMaxStatus];
   size_t status_size = 0;
+  MonoTime shown{};
   struct Stored {
     std::string name;
     kernel::Fd fd;
@@ -263,7 +264,13 @@ void Shell::apply(Service& from, uint8_t index, const Notice& notice, std::vecto
     bool changed = notice.status() != std::string_view(from.status, from.status_size);
     std::memcpy(from.status, notice.status_text, notice.status_size);
     from.status_size = notice.status_size;
-    if (changed && !notice.ready) log_.line(Level::kInfo, from.program.name + ": " + std::string(notice.status()));
+    // What a service says of itself is for the console, but not more often than somebody could read it.
+    if (changed && now() - from.shown >= std::chrono::seconds(1)) {
+      from.shown = now();
+      log_.status(from.program.name + ": " + std::string(notice.status()));
+    } else if (changed) {
+      log_.line(Level::kInfo, from.program.name + ": " + std::string(notice.status()));
+    }
   }
   Effects effects;
   if (notice.ready) supervisor_.ready(index, now(), effects);
@@ -324,7 +331,7 @@ void Shell::perform_one(const Effect& effect) {
       if (options_.cgroups != nullptr) options_.cgroups->kill_service(name(effect.service));
       return;
     case Kind::kReadyNow:
-      log_.line(Level::kInfo, std::string(name(effect.service)) + " is ready" + (status(effect.service).empty() ? "" : ": ") + std::string(status(effect.service)));
+      log_.line(Level::kInfo, std::string(name(effect.service)) + " is ready");
       if (services_[effect.service]->program.rules.gate == ServiceRules::Gate::kYes) log_.status("ready");
       return;
     case Kind::kCrashed: return say_crash(effect.service);

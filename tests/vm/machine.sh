@@ -32,15 +32,25 @@ write_modules_index() {
 }
 
 make_machine() {
-  local work=$1 kernel=$2 variant=$3 release modules root=$1/rootfs initrd=$1/initrd.d file lib
+  local work=$1 kernel=$2 variant=$3 release modules programs root=$1/rootfs initrd=$1/initrd.d file lib
   release=${kernel#/boot/vmlinuz-}; modules=/lib/modules/$release
   mkdir -p "$root"/{usr/bin,usr/lib64,usr/share,usr/lib/x86_64-linux-gnu,etc/ssl/certs,etc/steppe,dev,proc,sys,run,tmp,var,state,data} "$root/usr/lib/modules/$release" "$initrd/modules"
   for lib in bin lib lib64; do ln -s "usr/$lib" "$root/$lib"; done
   cp "$build/bin/steppe-vm-probe" "$root/usr/bin/steppe"
   strip -o "$root/usr/bin/steppe-agent" "$build/bin/steppe"
   cp "$build/bin/steppe-executor" "$root/usr/bin/"
-  ldd "$build/bin/steppe" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p' | while read -r lib; do
-    cp -L "$lib" "$root/usr${lib#/usr}"
+  programs="$build/bin/steppe"
+  if [ "$variant" = network ]; then
+    mkdir -p "$root/usr/sbin" "$root/var/lib"
+    cp "$build/bin/steppe-node" "$root/usr/bin/"
+    cp /usr/sbin/dhcpcd "$root/usr/sbin/"
+    grep -E '^(root|dhcpcd|nobody):' /etc/passwd >"$root/etc/passwd"
+    programs="$programs $build/bin/steppe-node /usr/sbin/dhcpcd"
+  fi
+  for file in $programs; do
+    ldd "$file" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p' | while read -r lib; do
+      cp -L "$lib" "$root/usr${lib#/usr}"
+    done
   done
   printf '%s' "$variant" >"$root/usr/share/steppe-vm"
   printf 'NAME=Steppe\nID=steppe\nVERSION_ID=0\nIMAGE_ID=steppe\nIMAGE_VERSION=0\nSTEPPE_SECURITY_VERSION=1\nSTEPPE_ARCH=amd64\n' >"$root/usr/lib/os-release"
@@ -69,6 +79,7 @@ stuck-task|long|stuck-task-none|virtual|a reboot past a process that ignores SIG
 forced-end|long|forced-end-free|virtual|a reboot asked for while the loop of PID 1 stands still
 orphans|long|orphans-kept|real|ten thousand orphans are reaped
 never-ready|long|never-ready-late|virtual|an agent that is not ready within its grace: an orderly reboot with that reason
+network|long|network-none|real|an address by DHCP before the agent starts, on the console
 watchdog|long|watchdog-free|virtual|a loop that stands still is a reset by the hardware watchdog
 '
 
@@ -85,6 +96,7 @@ machine_lines() {
     forced-end) printf '%s\n' "+^VM ok PID 1's loop stands still" '+^steppe: rebooting' '-steppe: ending now' ;;
     orphans) printf '%s\n' '+^VM ok ten thousand orphans' '+^steppe: ending now' ;;
     never-ready) printf '%s\n' '+^steppe: agent killed by signal 9, start 2' '+^steppe: rebooting: the agent was not ready within its grace' '+^steppe: ending now' ;;
+    network) printf '%s\n' '+^steppe: network: .*10\.0\.2\.15' '+^steppe: ready' '+^VM ok an address' '+^steppe: ending now' ;;
     watchdog) printf '%s\n' "+^VM ok PID 1's loop stands still" '-rebooting' '-powering off' ;;
   esac
 }

@@ -190,6 +190,18 @@ void orphans(bool kept) {
   play_agent();
 }
 
+void network() {
+  beside([](int) {
+    await_log("agent is ready");
+    int waited = 0;
+    while (count_in_log("network: ") == 0 && ++waited < 60) pause_ms(500);
+    expect(read_file("/proc/net/fib_trie").find("10.0.2.15") != std::string::npos, "an address", "the kernel has none");
+    done();
+    ::kill(1, SIGTERM);
+  });
+  play_agent();
+}
+
 int play(char** argv) {
   std::string name = read_file("/usr/share/steppe-vm");
   if (name == "boot") boot(argv, false);
@@ -202,6 +214,7 @@ int play(char** argv) {
   if (name == "forced-end-free") forced_end(false);
   if (name == "watchdog") watchdog(true);
   if (name == "watchdog-free") watchdog(false);
+  if (name.starts_with("network")) network();
   if (name == "orphans") orphans(false);
   if (name == "orphans-kept") orphans(true);
   if (name == "never-ready") while (true) ::pause();
