@@ -10,6 +10,7 @@
 #include "init/base/text.h"
 #include "init/io/wait.h"
 #include "init/machine/network/dhcp_config.h"
+#include "init/machine/network/program_output.h"
 #include "init/sys/kernel/descriptor_io.h"
 
 namespace steppe::network {
@@ -22,7 +23,6 @@ constexpr Duration kFirstPause = 1s;       // before dhcpcd is started again tha
 constexpr Duration kSettle = 50ms;         // news come in bursts
 constexpr Duration kLeasesLimit = 10s;     // for one `dhcpcd -U`
 constexpr Duration kEndLimit = 5s;         // for dhcpcd to end
-constexpr size_t kMaxOutput = 256 << 10;
 constexpr int kMaxRounds = 8;              // actions on actions before the kernel is left to settle
 
 bool is_link_local(const kernel::IpAddress& ip) {
@@ -140,43 +140,23 @@ io::Task<Result<>> NetworkService::serve_dhcp(const std::vector<std::string>& li
   co_return Result<>();
 }
 
-io::Task<Result<std::string>> NetworkService::output_of(std::vector<std::string> arguments, std::stop_token stop) {
-  STEPPE_CO_TRY(kernel::Pipe pipe, kernel::make_pipe());
-  io::SpawnOptions options;
-  options.program = options_.dhcp_program;
-  options.arguments = std::move(arguments);
-  options.descriptors.emplace_back(pipe.write.get(), 1);
-  STEPPE_CO_TRY(std::unique_ptr<io::Child> child, processes_.spawn(options));
-  pipe.write.reset();
-  const io::Deadline deadline = io::Deadline::in(loop_, kLeasesLimit, stop);
-  std::string out;
-  std::byte buffer[4096];
-  for (;;) {
-    STEPPE_CO_TRY_VOID(co_await io::wait_ready(loop_, pipe.read.get(), io::Readiness::kReadable, deadline));
-    STEPPE_CO_TRY(size_t n, kernel::read_now(pipe.read.get(), ByteSpan(buffer)));
-    if (n == 0) break;
-    if (out.size() + n > kMaxOutput) co_return Error(Code::kExhausted, std::format("{}: more than {} bytes", options_.dhcp_program, kMaxOutput));
-    out.append(reinterpret_cast<const char*>(buffer), n);
-  }
-  STEPPE_CO_TRY_VOID(co_await child->wait(deadline));
-  co_return out;
-}
-
 io::Task<void> NetworkService::refresh_leases(std::stop_token stop) {
   std::vector<Lease> leases;
   if (dhcp_) {
     // It fails while dhcpcd is still starting: the next news ask again.
-    Result<std::string> text = co_await output_of({"-f", run_path_ + "/dhcpcd.conf", "-U"}, stop);
-    if (!text.ok()) {
-      logger_.debug("no leases yet", {{"error", text.error()}});
+    Result<ProgramOutput> output = co_await output_of(loop_, processes_, options_.dhcp_program, {"-f", run_path_ + "/dhcpcd.conf", "-U"},
+                                                      io::Deadline::in(loop_, kLeasesLimit, stop));
+    if (!output.ok()) {
+      logger_.debug("no leases yet", {{"error", output.error()}});
       co_return;
     }
-    auto read = read_leases(*text);
+    auto read = read_leases(output->text);
     if (read.ok()) leases = std::move(*read);
   }
   std::string text = resolv_conf(settings_, leases);
   if (text == resolv_) co_return;
-  Result<> written = run_.write("resolv.conf", as_bytes(text), 0644);
+  Result<> written = run_.make_directories(kResolvDirectory, 0755);
+  if (written.ok()) written = run_.write(std::format("{}/resolv.conf", kResolvDirectory), as_bytes(text), 0644);
   if (written.ok()) resolv_ = std::move(text);
   else logger_.warn("resolv.conf is not written", {{"error", written.error()}});
 }

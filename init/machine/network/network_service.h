@@ -17,6 +17,9 @@
 
 namespace steppe::network {
 
+// A directory with nothing but resolv.conf in it, so that it can be shown to tasks: a file that is replaced could not be.
+inline constexpr std::string_view kResolvDirectory = "resolv.conf.d";
+
 // What there is to see of a machine's network.
 struct Status {
   struct Link {
@@ -44,7 +47,7 @@ class NetworkService {
     std::string host_name;
     std::function<void(const Status&)> changed;  // called when the status differs from the one before
   };
-  // `run` is a directory for resolv.conf and dhcpcd.conf, `run_path` its path for the child.
+  // `run` is a directory for resolv.conf, in kResolvDirectory, and dhcpcd.conf; `run_path` is its path for the child.
   NetworkService(io::Loop& loop, io::Processes& processes, const kernel::Beneath& run, std::string run_path, Options options, log::Logger logger);
 
   // Until `stop`; then dhcpcd is ended, and addresses stay. Errors: when the kernel cannot be asked at all.
@@ -58,7 +61,6 @@ class NetworkService {
   io::Task<void> end_dhcp();
   io::Task<void> read_news();
   io::Task<void> refresh_leases(std::stop_token stop);
-  io::Task<Result<std::string>> output_of(std::vector<std::string> arguments, std::stop_token stop);
 
   io::Loop& loop_;
   io::Processes& processes_;

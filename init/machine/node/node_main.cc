@@ -2,13 +2,13 @@
 #include <string>
 #include <vector>
 
-#include "init/machine/node/network_command.h"
+#include "init/machine/node/machine_command.h"
 
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   const std::string command = words.empty() ? "" : words.front();
   if (!words.empty()) words.erase(words.begin());
-  if (command == "network") return steppe::node::network_command(words);
-  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there is: network (PID 1 runs it).\n", command.c_str());
+  if (command == "machine") return steppe::node::machine_command(words);
+  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there is: machine (PID 1 runs it).\n", command.c_str());
   return 2;
 }

@@ -1,0 +1,157 @@
+#include "init/machine/node/configure.h"
+
+#include <algorithm>
+#include <format>
+
+#include "init/base/text.h"
+#include "init/machine/kernel_arguments.h"
+#include "init/machine/smbios.h"
+#include "init/machine/sources.h"
+#include "init/sys/kernel/beneath.h"
+#include "init/sys/kernel/host_file.h"
+
+namespace steppe::node {
+namespace {
+
+using machine::Fragment;
+using machine::Origin;
+using machine::Section;
+
+constexpr size_t kMaxStructures = 16;  // of type 11: one is usual
+
+// What the image's agent has, whatever else is configured.
+constexpr std::string_view kImageSettings = R"(data_dir = "/var/lib/steppe"
+plugin "exec" {{
+  config {{
+    task_root = "/usr/share/steppe/task-root.sqfs"
+  }}
+}}
+client {{
+  enabled = true
+  chroot_env {{
+    "{}/network/resolv.conf.d" = "/run/resolv.conf.d"
+  }}
+}}
+)";
+// An agent that nobody configured: one node by itself, reached only from within.
+constexpr std::string_view kAloneSettings = R"(bind_addr = "127.0.0.1"
+server {
+  enabled          = true
+  bootstrap_expect = 1
+}
+)";
+
+std::optional<std::string> read_optional(const std::string& path, size_t limit, std::vector<std::string>& problems) {
+  Result<std::string> text = kernel::read_host_file(path, Bytes(limit));
+  if (text.ok()) return std::move(*text);
+  if (text.error().code() != Code::kNotFound) problems.push_back(text.error().message());
+  return std::nullopt;
+}
+
+void set(std::string& out, std::string_view indent, std::string_view key, std::string_view value) {
+  if (!value.empty()) out += std::format("{}{} = {}\n", indent, key, hcl_text(value));
+}
+
+std::string identity_and_join(const machine::MachineConfig& config) {
+  const machine::Identity& identity = config.identity;
+  std::string out;
+  set(out, "", "name", identity.hostname);
+  set(out, "", "region", identity.region);
+  set(out, "", "datacenter", identity.datacenter);
+  std::string client;
+  set(client, "  ", "node_class", identity.node_class);
+  set(client, "  ", "node_pool", identity.node_pool);
+  if (!identity.meta.empty()) {
+    client += "  meta {\n";
+    for (const auto& [key, value] : identity.meta) client += std::format("    {} = {}\n", hcl_text(key), hcl_text(value));
+    client += "  }\n";
+  }
+  if (!config.join.servers.empty()) {
+    std::string list;
+    for (const std::string& server : config.join.servers) list += (list.empty() ? "" : ", ") + hcl_text(server);
+    client += std::format("  server_join {{\n    retry_join = [{}]\n  }}\n", list);
+  }
+  if (!client.empty()) out += "client {\n" + client + "}\n";
+  return out;
+}
+
+}  // namespace
+
+std::string hcl_text(std::string_view text) {
+  std::string out = "\"";
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"' || c == '\\') out += '\\';
+    if ((c == '$' || c == '%') && i + 1 < text.size() && text[i + 1] == '{') out += c;  // "$${" is "${"
+    if (c == '\n') out += "\\n";
+    else if (c == '\t') out += "\\t";
+    else if (c == '\r') out += "\\r";
+    else out += c;
+  }
+  return out + '"';
+}
+
+RawSources read_sources(const std::string& root, std::vector<std::string>& problems) {
+  RawSources out;
+  out.command_line = read_optional(root + "proc/cmdline", machine::kMaxCommandLine, problems).value_or("");
+  if (auto entries = kernel::Beneath::at(root + "sys/firmware/dmi/entries"); entries.ok()) {
+    auto list = entries->list("", 4096);
+    for (const kernel::DirectoryEntry& entry : list.ok() ? *list : std::vector<kernel::DirectoryEntry>()) {
+      if (!entry.name.starts_with("11-") || out.oem_strings.size() == kMaxStructures) continue;
+      auto raw = read_optional(root + "sys/firmware/dmi/entries/" + entry.name + "/raw", 64 << 10, problems);
+      if (raw) out.oem_strings.push_back(std::move(*raw));
+    }
+  }
+  out.fw_cfg = read_optional(root + "sys/firmware/qemu_fw_cfg/by_name/opt/steppe/config/raw", machine::kMaxConfigBytes, problems);
+  return out;
+}
+
+Configuration configure(const RawSources& sources) {
+  Configuration out;
+  hcl::Diagnostics diagnostics;
+  std::vector<Fragment> fragments;
+  // A source with a fault is left out whole: half of what somebody wrote is nothing that somebody wanted.
+  auto add = [&](Fragment fragment, const hcl::Diagnostics& of_it) {
+    if (!of_it.has_errors()) fragments.push_back(std::move(fragment));
+  };
+  auto settings = [&](Origin origin, Result<std::vector<machine::Setting>> read) {
+    hcl::Diagnostics of_it;
+    if (read.ok()) {
+      add(machine::fragment_of(origin, *read, of_it), of_it);
+    } else {
+      of_it.error(std::string(machine::origin_name(origin)), "Not readable", read.error().message());
+    }
+    diagnostics.append(std::move(of_it));
+  };
+  settings(Origin::kKernelArguments, machine::parse_command_line(trim(sources.command_line)));
+  for (const std::string& raw : sources.oem_strings) {
+    Result<std::vector<std::string>> strings = machine::parse_oem_strings(as_bytes(raw));
+    if (strings.ok()) settings(Origin::kSmbios, machine::smbios_settings(*strings));
+    else settings(Origin::kSmbios, std::move(strings).error());
+  }
+  if (sources.fw_cfg) {
+    hcl::Diagnostics of_it;
+    Fragment fragment = machine::fragment_of(Origin::kFwCfg, "opt/steppe/config", machine::trust_of(Origin::kFwCfg), *sources.fw_cfg, of_it);
+    add(std::move(fragment), of_it);
+    diagnostics.append(std::move(of_it));
+  }
+  machine::Merged merged = machine::merge(fragments, diagnostics);
+  out.config = std::move(merged.config);
+  out.notes = std::move(merged.notes);
+  for (const hcl::Diagnostic& found : diagnostics.list()) {
+    for (std::string_view line : split(trim(found.text()), '\n')) out.problems.emplace_back(line);
+  }
+  return out;
+}
+
+std::map<std::string, std::string> agent_files(const machine::MachineConfig& config, std::string_view run, bool agent_ok) {
+  std::map<std::string, std::string> out;
+  const bool agent = agent_ok && config.given.contains(Section::kAgent);
+  out["10-image.hcl"] = std::format(kImageSettings, run);
+  if (!agent && config.join.servers.empty()) out["15-alone.hcl"] = kAloneSettings;
+  out["20-machine.hcl"] = identity_and_join(config);
+  if (agent) out["30-agent.hcl"] = config.agent + "\n";
+  return out;
+}
+
+}  // namespace steppe::node
