@@ -38,7 +38,7 @@ using std::chrono::seconds;
 // A machine that cannot be brought up says why for this long, then reboots: firmware may choose another image.
 constexpr unsigned kFailedBootPause = 10;
 
-// What the agent is started with while nothing has made a configuration: one node by itself, reached only from within.
+// What the agent is started with while steppe-node has made no configuration: one node by itself, reached only from within.
 constexpr std::string_view kDefaultAgentSettings = R"(data_dir = "/var/lib/steppe"
 bind_addr = "127.0.0.1"
 server {
@@ -51,7 +51,7 @@ client {
 }
 )";
 constexpr const char* kNode = "/usr/bin/steppe-node";
-constexpr const char* kAgentSettings = "/run/steppe/agent.hcl";
+constexpr const char* kAgentSettings = "/run/steppe/agent.d";  // steppe-node puts one of its own in its place
 
 [[noreturn]] void give_up(KernelLog& log, const Error& error) {
   log.status("cannot boot: " + error.message());
@@ -92,7 +92,9 @@ void bring_loopback_up() {
 
 void write_default_settings() {
   (void)::mkdir("/run/steppe", 0711);
-  kernel::Fd file(::open(kAgentSettings, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  (void)::mkdir(kAgentSettings, 0700);
+  kernel::Fd directory(::open(kAgentSettings, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  kernel::Fd file(::openat(directory.get(), "00-default.hcl", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (file.valid()) (void)!::write(file.get(), kDefaultAgentSettings.data(), kDefaultAgentSettings.size());
 }
 
@@ -147,13 +149,13 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
   agent.start.env = {"PATH=/usr/bin:/usr/sbin", "HOME=/var/lib/steppe", "LANG=C.UTF-8"};
   agent.start.standard_output = lasting.log_pipe[1];
   options.services = {std::move(log), std::move(devices)};
-  // An image without this program is for machines that need no network.
+  // An image without this program is for machines that need no configuration and no network.
   if (::access(kNode, X_OK) == 0) {
-    supervise::ServiceProgram network{"network", {seconds(15), seconds(10)}, {}};
-    network.start.argv = {kNode, "network"};
-    network.start.env = agent.start.env;
-    network.start.standard_output = lasting.log_pipe[1];
-    options.services.push_back(std::move(network));
+    supervise::ServiceProgram machine{"machine", {seconds(60), seconds(10)}, {}};
+    machine.start.argv = {kNode, "machine"};
+    machine.start.env = agent.start.env;
+    machine.start.standard_output = lasting.log_pipe[1];
+    options.services.push_back(std::move(machine));
   }
   options.services.push_back(std::move(agent));
   options.unmount = own_program(lasting.self, "unmount");

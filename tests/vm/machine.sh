@@ -61,7 +61,7 @@ make_machine() {
     unpack_module "$file" "$initrd/modules/$lib"
     printf '%s\n' "$lib"
   done <"$work/first" >"$initrd/modules/order"
-  module_closure "$modules" virtio_net virtio_rng i6300esb softdog isofs | while read -r file; do
+  module_closure "$modules" virtio_net virtio_rng i6300esb softdog isofs qemu_fw_cfg | while read -r file; do
     lib=$(basename "$file"); lib=${lib%%.ko*}.ko
     unpack_module "$file" "$root/usr/lib/modules/$release/$lib"
   done
@@ -79,7 +79,7 @@ stuck-task|long|stuck-task-none|virtual|a reboot past a process that ignores SIG
 forced-end|long|forced-end-free|virtual|a reboot asked for while the loop of PID 1 stands still
 orphans|long|orphans-kept|real|ten thousand orphans are reaped
 never-ready|long|never-ready-late|virtual|an agent that is not ready within its grace: an orderly reboot with that reason
-network|long|network-none|real|an address by DHCP before the agent starts, on the console
+network|long|network-none|real|configuration by fw_cfg, an address, route and name server by DHCP before the agent starts, on the console
 watchdog|long|watchdog-free|virtual|a loop that stands still is a reset by the hardware watchdog
 '
 
@@ -96,7 +96,7 @@ machine_lines() {
     forced-end) printf '%s\n' "+^VM ok PID 1's loop stands still" '+^steppe: rebooting' '-steppe: ending now' ;;
     orphans) printf '%s\n' '+^VM ok ten thousand orphans' '+^steppe: ending now' ;;
     never-ready) printf '%s\n' '+^steppe: agent killed by signal 9, start 2' '+^steppe: rebooting: the agent was not ready within its grace' '+^steppe: ending now' ;;
-    network) printf '%s\n' '+^steppe: network: .*10\.0\.2\.15' '+^steppe: ready' '+^VM ok an address' '+^steppe: ending now' ;;
+    network) printf '%s\n' '+^steppe: machine: .*10\.0\.2\.15' '+^steppe: ready' '+^VM ok the address by DHCP' '+^VM ok the name server by DHCP' '+^steppe: ending now' ;;
     watchdog) printf '%s\n' "+^VM ok PID 1's loop stands still" '-rebooting' '-powering off' ;;
   esac
 }
@@ -113,6 +113,12 @@ judge_machine() {
   done
 }
 
+machine_settings='version = 1
+identity {
+  hostname   = "vm-7"
+  datacenter = "cellar"
+}
+'
 # Boots WORK/initrd until the machine ends. Nothing inside is judged by the clock; with virtual time a machine that waits is one whose
 # clock runs on.
 boot_machine() {
@@ -120,7 +126,7 @@ boot_machine() {
   [ "$time" = virtual ] && accel=(-accel tcg,thread=single -smp 1 -icount shift=4,sleep=off)
   timeout -k 5 "$deadline" qemu-system-x86_64 "${accel[@]}" -cpu max -m 512 -nodefaults -display none -no-reboot -serial stdio \
     -kernel "$kernel" -initrd "$work/initrd" -rtc base=1970-01-02T00:00:00,clock=vm \
-    -netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
+    -fw_cfg "name=opt/steppe/config,string=$machine_settings" -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
     -append "console=ttyS0 quiet panic=-1 no_timer_check" </dev/null 2>&1 | tr -d '\r' >"$work/console"
 }
 
@@ -130,7 +136,7 @@ run_machine() {
   name=$(field "$row" 1); mutant=$(field "$row" 3); time=$(field "$row" 4)
   kernel=$(ls /boot/vmlinuz-*cloud* 2>/dev/null | tail -n 1)
   [ -n "$kernel" ] || die "no kernel in /boot: run inside the build root (tools/sdk/sdk run)"
-  for file in steppe steppe-init steppe-executor steppe-vm-probe; do [ -x "$build/bin/$file" ] || die "$build/bin/$file is not built"; done
+  for file in steppe steppe-init steppe-node steppe-executor steppe-vm-probe; do [ -x "$build/bin/$file" ] || die "$build/bin/$file is not built"; done
   started=$SECONDS
   for variant in "$name" "$mutant"; do
     work=$(mktemp -d) status=0

@@ -158,6 +158,7 @@ Result<int> run(const Words& words) {
   if (!signals) return Error::from_errno(errno, "make a signal descriptor");
   STEPPE_TRY(kernel::Beneath root, kernel::Beneath::at("/", kernel::Beneath::Links::kFollow));
   STEPPE_TRY_VOID(root.make_directories(words.run.substr(1), 0711));
+  STEPPE_TRY_VOID(root.make_directories("var/lib/dhcpcd", 0700));  // dhcpcd's own, which it does not make
   STEPPE_TRY(kernel::Beneath directory, kernel::Beneath::at(words.run));
   STEPPE_TRY(std::unique_ptr<io::EpollLoop> loop, io::EpollLoop::create(1));
   auto processes = io::make_posix_processes(*loop);

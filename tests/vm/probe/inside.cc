@@ -134,6 +134,25 @@ void check_pid_one() {
 
 }  // namespace
 
+// An address, a route and a name server by DHCP, from QEMU's own server; and the machine's settings, which fw_cfg had.
+void check_network() {
+  std::string routes, seen;
+  for (int i = 0; i < 600 && !routes.contains("\t0202000A\t"); ++i) {  // the default route by 10.0.2.2, least byte first
+    pause_ms(100);
+    routes = read_file("/proc/net/route");
+  }
+  expect(routes.contains("\t00000000\t0202000A\t"), "the default route by DHCP", routes + read_file("/var/log/steppe/services.log"));
+  expect(read_file("/proc/net/fib_trie").contains("10.0.2.15"), "the address by DHCP", "");
+  for (int i = 0; i < 600 && seen.empty(); ++i) {
+    pause_ms(100);
+    seen = read_file("/run/steppe/network/resolv.conf.d/resolv.conf");
+  }
+  expect(seen.contains("nameserver 10.0.2.3\n"), "the name server by DHCP", seen);
+  expect(read_file("/proc/sys/kernel/hostname") == "vm-7\n", "the host name by fw_cfg", read_file("/proc/sys/kernel/hostname"));
+  const std::string agent = read_file("/run/steppe/agent.d/20-machine.hcl");
+  expect(agent.contains("datacenter = \"cellar\""), "the agent's settings by fw_cfg", agent);
+}
+
 void check_inside(int agent) {
   check_root();
   check_mounts();

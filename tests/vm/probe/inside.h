@@ -4,5 +4,7 @@ namespace steppe::vm {
 
 // What a machine looks like from inside once the agent, whose process number this is, was ready.
 void check_inside(int agent);
+// That steppe-node served it: QEMU's own DHCP, and the settings of tests/vm/machine.sh.
+void check_network();
 
 }  // namespace steppe::vm
