@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "image/build/workbench.h"
+#include "image/spec/spec.h"
+
+namespace steppe::build {
+
+// Writes a disk image to `path` (sparse): GPT, and an ESP with the boot loader at the place where firmware looks for
+// one and the image below EFI/Linux under its slot's name. The loader is signed with the spec's key. Every id and time
+// follows from spec and image.
+Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, std::string_view image, Bytes size,
+                         const std::string& path, const std::string& scratch, Workbench& bench);
+
+}  // namespace steppe::build

@@ -1,0 +1,281 @@
+#include "image/build/image.h"
+
+#include <algorithm>
+#include <format>
+
+#include "image/build/disk_image.h"
+#include "image/fs/compression.h"
+#include "image/fs/cpio.h"
+#include "image/fs/pseudo.h"
+#include "image/fs/tar.h"
+#include "image/netboot/ipxe.h"
+#include "image/sign/authenticode.h"
+#include "image/uki/assemble.h"
+#include "init/base/text.h"
+#include "init/io/path_file.h"
+#include "init/upgrade/manifest.h"
+
+namespace steppe::build {
+namespace {
+
+constexpr Bytes kMaxContent = Bytes::gib(2);
+
+std::string table(const std::vector<Share>& shares) {
+  std::string out;
+  for (const Share& share : shares)
+    out += std::format("\n  {:>10.2f} MiB  {}", static_cast<double>(share.bytes) / (1 << 20), share.name);
+  return out;
+}
+
+void add_share(std::vector<Share>& shares, std::string name, size_t bytes) {
+  shares.push_back({std::move(name), bytes});
+  std::ranges::stable_sort(shares, std::greater{}, &Share::bytes);
+}
+
+// What takes room inside a tree before it is compressed: its biggest files, as a hint for who must make it smaller.
+std::string biggest(const fs::Tree& tree) {
+  std::vector<Share> all;
+  for (const auto& [path, node] : tree.nodes()) {
+    if (!node.bytes().empty()) all.push_back({"  /" + path + " (uncompressed)", node.bytes().size()});
+  }
+  std::ranges::stable_sort(all, std::greater{}, &Share::bytes);
+  if (all.size() > 15) all.resize(15);
+  return table(all);
+}
+
+Result<> check_scan(const fs::Tree& root) {
+  const auto findings = rootfs::scan_root(root);
+  if (findings.empty()) return {};
+  std::string list;
+  for (const rootfs::Finding& one : findings)
+    list += std::format("\n  {:<16} /{}: {}", rootfs::finding_name(one.kind), one.path, one.detail);
+  return Error(Code::kDenied,
+               std::format("the host's root holds what it may not hold; remove it from the spec:{}", list));
+}
+
+// What the image says of itself. Its build id is the digest of all that runs: kernel, arguments, first archive, root.
+Result<std::string> make_manifest(const spec::Spec& spec, const Kernel& kernel, std::string_view arguments,
+                                  std::string_view head, std::string_view root) {
+  upgrade::Manifest manifest{.version = spec.image.version,
+                             .arch = spec.image.architecture == spec::Architecture::kAmd64 ? "x86-64" : "arm64"};
+  manifest.security_version = static_cast<uint64_t>(spec.image.security_version);
+  manifest.kernel = kernel.release;
+  manifest.built_unix_s = static_cast<uint64_t>(spec.image.date_s);
+  std::string digests = os_release(spec);
+  for (const std::string_view part : {std::string_view(*kernel.program), arguments, head, root})
+    digests += sign::sha256(as_bytes(part));
+  manifest.build_id = upgrade::sha256(as_bytes(digests));
+  for (const spec::Extension& one : spec.extensions) {
+    upgrade::Extension extension{.name = one.name, .size = one.size};
+    STEPPE_TRY(const std::string bytes, unhex(one.digest));
+    std::memcpy(extension.digest.data(), bytes.data(), extension.digest.size());
+    manifest.extensions.push_back(std::move(extension));
+  }
+  std::ranges::sort(manifest.extensions, {}, &upgrade::Extension::name);
+  return upgrade::encode_manifest(manifest);
+}
+
+struct Initrd {
+  std::string bytes, manifest;
+};
+Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::string root, const std::string& arguments,
+                           const Shop& shop) {
+  STEPPE_TRY(std::string init, take_program(spec.boot.init, spec.boot.strip, shop).wrap("boot.init"));
+  fs::Tree first, second;
+  STEPPE_TRY_VOID(first.add_file("init", std::move(init), 0755));
+  STEPPE_TRY_VOID(first.add_file("cmdline.default", arguments + "\n"));
+  for (const char* path : {"dev", "proc", "sys", "run", "root"}) STEPPE_TRY_VOID(first.add_directory(path));
+  std::string order;
+  STEPPE_TRY_VOID(first.add_directory("modules"));
+  for (const std::string& name : kernel.initrd) {
+    STEPPE_TRY_VOID(first.add("modules/" + name + ".ko", fs::Node{.content = kernel.modules.at(name).content}));
+    order += name + ".ko\n";
+  }
+  STEPPE_TRY_VOID(first.add_file("modules/order", order));
+  const uint32_t date = static_cast<uint32_t>(spec.image.date_s);
+  STEPPE_TRY(const std::string head, fs::write_cpio(first, date));
+  Initrd out;
+  STEPPE_TRY(out.manifest, make_manifest(spec, kernel, arguments, head, root));
+  STEPPE_TRY_VOID(second.add_file("steppe.manifest", out.manifest));
+  STEPPE_TRY_VOID(second.add_file("root.sqfs", std::move(root)));
+  // The root is compressed already; what lies before it is not.
+  STEPPE_TRY(out.bytes, fs::zstd(as_bytes(head), static_cast<int>(spec.compression.level)));
+  out.bytes.append((4 - out.bytes.size() % 4) % 4, '\0');
+  STEPPE_TRY(const std::string rest, fs::write_cpio(second, date));
+  out.bytes += rest;
+  return out;
+}
+
+Result<> write_result(const kernel::Beneath& directory, const Options& options, const std::string& name,
+                      std::string_view bytes, Outcome& outcome) {
+  STEPPE_TRY_VOID(directory.write(name, as_bytes(bytes), 0644).wrap(std::format("write {}", name)));
+  outcome.files.push_back(options.directory + "/" + name);
+  return {};
+}
+
+Result<std::string> signed_image(const spec::Spec& spec, std::string image, Outcome& outcome) {
+  if (spec.signing.key.empty()) return image;
+  STEPPE_TRY(const std::string key_text, io::read_path(spec.signing.key, Bytes::mib(1)).wrap("sign.key"));
+  STEPPE_TRY(const std::string certificate_text,
+             io::read_path(spec.signing.certificate, Bytes::mib(1)).wrap("sign.certificate"));
+  STEPPE_TRY(const sign::PrivateKey key, sign::PrivateKey::parse(key_text, spec.signing.key));
+  STEPPE_TRY(const sign::Certificate certificate,
+             sign::Certificate::parse_pem(certificate_text, spec.signing.certificate));
+  outcome.is_signed = true;
+  return sign::sign_program(as_bytes(image), key, certificate);
+}
+
+// The parts of an image before they become one file.
+struct Parts {
+  Initrd initrd;
+  std::string arguments;
+  Kernel kernel;
+};
+
+Result<Parts> make_parts(const spec::Spec& spec, Packages& packages, const std::string& scratch, Workbench& bench,
+                         const Report& report, Outcome& outcome) {
+  Parts parts;
+  report.step("kernel and modules");
+  STEPPE_TRY(parts.kernel, take_kernel(spec, packages));
+  parts.arguments = join(spec.kernel.arguments, " ");
+  std::string tasks;
+  if (!spec.task_root.packages.empty()) {
+    report.step("task root");
+    STEPPE_TRY(const fs::Tree tree, task_root(spec, packages));
+    STEPPE_TRY(tasks, make_squashfs(tree, spec.compression, spec.image.date_s, scratch, bench));
+    if (tasks.size() > spec.limits.task_root.count)
+      return Error(Code::kExhausted,
+                   std::format("the task root takes {} bytes, limits.task_root allows {}; what is big in it:{}",
+                               tasks.size(), spec.limits.task_root.count, biggest(tree)));
+    add_share(outcome.shares, "task root", tasks.size());
+    outcome.task_root_size = tasks.size();
+  }
+  report.step("root");
+  const Shop shop{bench, scratch};
+  STEPPE_TRY(fs::Tree root, host_root(spec, parts.kernel, packages, shop));
+  if (!tasks.empty()) STEPPE_TRY_VOID(root.add_file("usr/share/steppe/task-root.sqfs", std::move(tasks)));
+  STEPPE_TRY(std::string squashfs, make_squashfs(root, spec.compression, spec.image.date_s, scratch, bench));
+  report.step("scan of the finished root");
+  STEPPE_TRY(const fs::Tree finished, read_squashfs(squashfs, kMaxContent, bench));
+  if (finished.nodes().size() != root.nodes().size())
+    return Error(Code::kCorrupt, "the finished root does not hold what was put into it");
+  STEPPE_TRY_VOID(check_scan(finished));
+  add_share(outcome.shares, "root without the task root", squashfs.size() - outcome.task_root_size);
+  const size_t root_size = squashfs.size();
+  report.step("initrd");
+  STEPPE_TRY(parts.initrd, make_initrd(spec, parts.kernel, std::move(squashfs), parts.arguments, shop));
+  add_share(outcome.shares, "first process and its modules", parts.initrd.bytes.size() - root_size);
+  add_share(outcome.shares, "kernel", parts.kernel.program->size());
+  outcome.kernel = parts.kernel.release;
+  outcome.module_count = parts.kernel.modules.size();
+  outcome.absent = parts.kernel.absent;
+  return parts;
+}
+
+Result<std::string> make_image(const spec::Spec& spec, const Parts& parts, Outcome& outcome) {
+  STEPPE_TRY(const std::string stub, io::read_path(spec.boot.stub, Bytes::mib(16)).wrap("boot.stub"));
+  add_share(outcome.shares, "boot stub", stub.size());
+  const std::string sbat = std::format("steppe,1,Steppe,{},{},-\n", spec.image.name, spec.image.version);
+  std::vector<uki::Part> sections = {
+      {".osrel", os_release(spec)},       {".cmdline", parts.arguments},
+      {".uname", parts.kernel.release},   {".sbat", uki::merge_sbat(as_bytes(stub), sbat)},
+      {".steppe", parts.initrd.manifest}, {".initrd", parts.initrd.bytes},
+      {".linux", *parts.kernel.program}};
+  STEPPE_TRY(std::string image, uki::assemble(as_bytes(stub), std::move(sections)));
+  STEPPE_TRY(image, signed_image(spec, std::move(image), outcome));
+  if (image.size() > spec.limits.image.count)
+    return Error(Code::kExhausted,
+                 std::format("the image takes {} bytes, limits.image allows {}; what takes the room:{}", image.size(),
+                             spec.limits.image.count, table(outcome.shares)));
+  return image;
+}
+
+}  // namespace
+
+Result<std::string> make_squashfs(const fs::Tree& tree, const spec::Compression& compression, int64_t date_s,
+                                  const std::string& scratch, Workbench& bench) {
+  STEPPE_TRY(const kernel::Beneath directory, open_directory(scratch));
+  STEPPE_TRY_VOID(directory.remove_tree("made.sqfs"));
+  const std::string date = std::to_string(date_s);
+  STEPPE_TRY(const std::string tar, fs::write_tar(tree, static_cast<uint32_t>(date_s)));
+  STEPPE_TRY_VOID(bench.run({.program = "sqfstar",
+                             .arguments = {"-comp",
+                                           "zstd",
+                                           "-Xcompression-level",
+                                           std::to_string(compression.level),
+                                           "-b",
+                                           std::to_string(compression.block.count),
+                                           "-mkfs-time",
+                                           date,
+                                           "-all-time",
+                                           date,
+                                           "-root-time",
+                                           date,
+                                           "-root-mode",
+                                           "755",
+                                           "-force-uid",
+                                           "0",
+                                           "-force-gid",
+                                           "0",
+                                           "-quiet",
+                                           "-no-progress",
+                                           scratch + "/made.sqfs"},
+                             .input = tar}));
+  STEPPE_TRY(std::string bytes, directory.read("made.sqfs", Bytes::gib(1)));
+  STEPPE_TRY_VOID(directory.remove_tree("made.sqfs"));
+  return bytes;
+}
+
+Result<fs::Tree> read_squashfs(std::string_view bytes, Bytes limit, Workbench& bench) {
+  STEPPE_TRY(const std::string listing, bench.run({.program = "unsquashfs",
+                                                   .arguments = {"-no-progress", "-pf", "-", "/proc/self/fd/0"},
+                                                   .input = bytes,
+                                                   .environment = {},
+                                                   .limit = Bytes{limit.count + Bytes::mib(64).count}}));
+  return fs::read_pseudo(as_bytes(listing), limit);
+}
+
+namespace {
+Result<Outcome> build_in(const spec::Spec& spec, const spec::Lock& lock, const Options& options,
+                         const std::string& scratch, const kernel::Beneath& directory, Store& store, Workbench& bench,
+                         const Report& report) {
+  Outcome outcome;
+  Packages packages(store, lock);
+  STEPPE_TRY(const Parts parts, make_parts(spec, packages, scratch, bench, report, outcome));
+  report.step("image");
+  STEPPE_TRY(const std::string image, make_image(spec, parts, outcome));
+  const std::string stem =
+      std::format("{}-{}-{}", spec.image.name, spec.image.version, spec::architecture_name(spec.image.architecture));
+  STEPPE_TRY_VOID(write_result(directory, options, stem + ".efi", image, outcome));
+  outcome.image = outcome.files.back();
+  outcome.size = image.size();
+  outcome.digest = sign::sha256_hex(as_bytes(image));
+  if (options.netboot) {
+    STEPPE_TRY_VOID(write_result(directory, options, stem + ".vmlinuz", *parts.kernel.program, outcome));
+    STEPPE_TRY_VOID(write_result(directory, options, stem + ".initrd", parts.initrd.bytes, outcome));
+    const std::string script = netboot::ipxe_script(std::format("Steppe {}", spec.image.version), stem + ".vmlinuz",
+                                                    stem + ".initrd", parts.arguments);
+    STEPPE_TRY_VOID(write_result(directory, options, stem + ".ipxe", script, outcome));
+  }
+  if (options.disk_size) {
+    report.step("disk image");
+    STEPPE_TRY_VOID(make_disk_image(spec, outcome.image, image, *options.disk_size,
+                                    options.directory + "/" + stem + ".raw", scratch, bench));
+    outcome.files.push_back(options.directory + "/" + stem + ".raw");
+  }
+  return outcome;
+}
+}  // namespace
+
+Result<Outcome> build_image(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
+                            Workbench& bench, const Report& report) {
+  STEPPE_TRY(const kernel::Beneath directory, open_directory(options.directory));
+  const std::string scratch = std::format(".{}-{}.part", spec.image.name, spec.image.version);
+  Result<Outcome> outcome =
+      build_in(spec, lock, options, options.directory + "/" + scratch, directory, store, bench, report);
+  const Result<> cleaned = directory.remove_tree(scratch);
+  if (outcome.ok() && !cleaned.ok()) return cleaned.error();
+  return outcome;
+}
+
+}  // namespace steppe::build

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "image/build/root.h"
+#include "image/build/store.h"
+#include "image/build/workbench.h"
+#include "image/rootfs/scan.h"
+#include "image/spec/lock.h"
+#include "image/spec/spec.h"
+
+namespace steppe::build {
+
+struct Options {
+  std::string directory;           // results; absolute
+  std::optional<Bytes> disk_size;  // make a disk image of this size
+  bool netboot = false;            // kernel, initrd and iPXE script beside each other
+};
+
+// What takes room in an image, in the order of the size.
+struct Share {
+  std::string name;
+  uint64_t bytes = 0;
+};
+
+struct Outcome {
+  std::vector<std::string> files;  // written, absolute
+  std::string image, digest;       // the image's path and identity: SHA-256 of the whole file
+  std::string kernel;
+  uint64_t size = 0, task_root_size = 0;
+  size_t module_count = 0;
+  std::vector<Share> shares;
+  std::vector<std::string> absent;  // Kernel::absent
+  bool is_signed = false;
+};
+
+// Makes `steppe-VERSION-ARCH.efi` and what the options ask for in the directory. Same spec, lock, key and tools: same
+// bytes. The packages are in the store (Store::fetch). kExhausted, with a table of what takes the room, past a limit of
+// the spec; kDenied when the scan of the finished root finds what may not be there. Nothing with an image's name is
+// written before all checks passed.
+Result<Outcome> build_image(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
+                            Workbench& bench, const Report& report);
+
+// A tree as a squashfs, compressed by zstd, with every time `date_s`.
+Result<std::string> make_squashfs(const fs::Tree& tree, const spec::Compression& compression, int64_t date_s,
+                                  const std::string& scratch, Workbench& bench);
+// The other way, of any squashfs; `limit` bytes of content.
+Result<fs::Tree> read_squashfs(std::string_view bytes, Bytes limit, Workbench& bench);
+
+}  // namespace steppe::build
