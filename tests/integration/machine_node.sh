@@ -17,7 +17,7 @@ for number in 0 1; do
   ip link set "far$number" netns $server
   serve ip addr add "192.168.7$number.1/24" dev "far$number"; serve ip link set "far$number" up
 done
-dns() { serve dnsmasq --no-daemon --port=0 --user=root --pid-file= --bind-interfaces --dhcp-leasefile="/run/server/leases$1" --interface="far$1" \
+dns() { nsenter --net=/proc/$server/ns/net dnsmasq --no-daemon --port=0 --user=root --pid-file= --bind-interfaces --dhcp-leasefile="/run/server/leases$1" --interface="far$1" \
   --dhcp-range="192.168.7$1.50,192.168.7$1.59,2m" --dhcp-option="option:router,192.168.7$1.1" --dhcp-option="option:dns-server,192.168.7$1.1" \
   --dhcp-option="option:domain-name,$2" >"/run/server/log$1" 2>&1 & }
 
