@@ -9,6 +9,13 @@ constexpr Command kCommands[] = {
     {"build", "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE] [-netboot] [-store DIR] [-json]",
      "make an image, and a disk image or a network boot set beside it", build_command},
     {"lock", "SPEC [-var NAME=VALUE]… [-store DIR]", "pin the newest packages that the spec asks for", lock_command},
+    {"inspect", "IMAGE [-json]", "sections, manifest, modules and files of an image", inspect_command},
+    {"verify", "IMAGE -cert FILE… [-digest SHA256]", "signature, digest, manifest, modules, and the scan",
+     verify_command},
+    {"diff", "IMAGE IMAGE", "what differs; ends with 1 when something does", diff_command},
+    {"scan", "IMAGE|SQUASHFS", "shells, interpreters, set-id bits and capabilities on the host's side", scan_command},
+    {"sign", "PROGRAM -key FILE -cert FILE [-o FILE]", "sign an EFI program for Secure Boot", sign_command},
+    {"keygen", "PATH [-name NAME] [-bits N]", "make PATH.key and the certificate PATH.crt", keygen_command},
 };
 
 std::string usage() {

@@ -30,5 +30,11 @@ struct Command {
 
 Result<int> build_command(Context& context, const std::vector<std::string>& words);
 Result<int> lock_command(Context& context, const std::vector<std::string>& words);
+Result<int> inspect_command(Context& context, const std::vector<std::string>& words);
+Result<int> verify_command(Context& context, const std::vector<std::string>& words);
+Result<int> diff_command(Context& context, const std::vector<std::string>& words);
+Result<int> scan_command(Context& context, const std::vector<std::string>& words);
+Result<int> sign_command(Context& context, const std::vector<std::string>& words);
+Result<int> keygen_command(Context& context, const std::vector<std::string>& words);
 
 }  // namespace steppe::cli

@@ -38,7 +38,7 @@ constexpr auto kMarks = std::to_array<Mark>({
     {Kind::kInterpreter, "tclsh", "Tcl"},
     {Kind::kInterpreter, "NODE_OPTIONS", "Node.js"},
     {Kind::kInterpreter, "AWKPATH", "gawk"},
-    {Kind::kInterpreter, "mawk 1.", "mawk"},
+    {Kind::kInterpreter, "MAWK_LONG_OPTIONS", "mawk"},
 });
 
 // "python3.13" and "lua5.4-static" are python and lua.

@@ -243,6 +243,21 @@ Result<std::string> sign_program(ByteView file, const PrivateKey& key, const Cer
   return out;
 }
 
+Result<std::vector<Signature>> claimed_signers(ByteView file) {
+  STEPPE_TRY(const uki::Pe pe, uki::read_pe(file));
+  STEPPE_TRY(const auto signatures, signatures_of(file, pe));
+  std::vector<Signature> out;
+  for (const std::string_view bytes : signatures) {
+    STEPPE_TRY(const Parsed parsed, parse_pkcs7(bytes));
+    for (const std::string_view encoded : parsed.certificates) {
+      auto certificate = Certificate::parse_der(encoded);
+      if (certificate.ok() && certificate->issuer_and_serial() == parsed.issuer_and_serial)
+        out.push_back({certificate->subject(), certificate->fingerprint()});
+    }
+  }
+  return out;
+}
+
 Result<Signature> verify_program(ByteView file, const std::vector<Certificate>& trusted) {
   STEPPE_TRY(const uki::Pe pe, uki::read_pe(file));
   if (pe.certificate_size == 0) return Error(Code::kDenied, "the file is not signed");

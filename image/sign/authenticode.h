@@ -25,6 +25,8 @@ Result<std::string> strip_signatures(ByteView file);
 struct Signature {
   std::string subject, fingerprint;  // of the certificate by which it was made
 };
+// The certificates that the file's signatures name as their makers. Nothing is verified: for display.
+Result<std::vector<Signature>> claimed_signers(ByteView file);
 // Who of `trusted` signed the file: the first signature whose certificate is one of them or was issued by one. kDenied
 // says why there is none: not signed, changed since, signed by others (named). kCorrupt: the file or its certificate
 // table is damaged. Any bytes are safe to read.

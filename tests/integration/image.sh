@@ -108,3 +108,67 @@ planted "a renamed shell" /bin/busybox 'shell +/etc/one: holds what'
 planted "a renamed dash" /bin/dash 'shell +/etc/one: holds what'
 printf '#!/usr/bin/steppe\n' >"$work/script"
 planted "a script" "$work/script" 'script +/etc/one'
+
+# --- Planted in a finished root: all four kinds, found by the same scan.
+mkdir -p "$work/plant/usr/bin"
+"$bin/steppe-image" inspect "$work/first/steppe-0.0.7-amd64.efi" >"$work/inspect"
+expect "the image of before is clean" image scan "$work/first/steppe-0.0.7-amd64.efi"
+cp /bin/dash "$work/plant/usr/bin/sh"; cp /usr/bin/mawk "$work/plant/usr/bin/tool"
+for name in up gup cap; do cp "$bin/steppe-executor" "$work/plant/usr/bin/$name"; done
+chmod 755 "$work"/plant/usr/bin/*; chmod 4755 "$work/plant/usr/bin/up"; chmod 2755 "$work/plant/usr/bin/gup"
+setcap cap_net_raw+ep "$work/plant/usr/bin/cap"
+mksquashfs "$work/plant" "$work/plant.sqfs" -quiet -no-progress -comp zstd -Xcompression-level 1 >/dev/null 2>&1
+refused "planted: a shell" 'shell +/usr/bin/sh' image scan "$work/plant.sqfs"
+for want in 'interpreter +/usr/bin/tool' 'setuid +/usr/bin/up' 'setgid +/usr/bin/gup' 'file capability +/usr/bin/cap' '^[0-9]+ files, 6 findings'; do
+  grep -Eq "$want" "$work/out" && ok "planted: $want" || { bad "planted: $want"; cat "$work/out"; }
+done
+
+# --- Keys and signatures: ours, read by others; others', read by us.
+expect "a key" image keygen "$work/ours" -name ours
+expect "another key" image keygen "$work/theirs" -name theirs
+refused "a key is not overwritten" 'there already' image keygen "$work/ours"
+[ "$(stat -c %a "$work/ours.key")" = 600 ] && ok "the key is secret" || bad "the key is secret"
+plain=$work/first/steppe-0.0.7-amd64.efi
+spec "$work/signed.hcl" "\$a sign {\nkey = \"$work/ours.key\"\ncertificate = \"$work/ours.crt\"\n}"
+expect "a signed build" image build "$work/signed.hcl" -o "$work/signed" -disk 128MiB
+signed=$work/signed/steppe-0.0.7-amd64.efi
+expect "signing the unsigned one gives the same bytes" image sign "$plain" -key "$work/ours.key" -cert "$work/ours.crt" -o "$work/signed-later"
+expect "and so they are" cmp "$signed" "$work/signed-later"
+expect "verify" image verify "$signed" -cert "$work/ours.crt" -digest "$(sha256sum "$signed" | cut -d' ' -f1)"
+expect "sbverify agrees" sbverify --cert "$work/ours.crt" "$signed"
+refused "sbverify refuses another certificate" 'verification failed' sbverify --cert "$work/theirs.crt" "$signed"
+refused "not signed" 'signature: the file is not signed' image verify "$plain" -cert "$work/ours.crt"
+refused "another key" 'signature: signed by CN=ours .* which is not trusted' image verify "$signed" -cert "$work/theirs.crt"
+refused "another digest" 'digest: SHA-256 is' image verify "$signed" -cert "$work/ours.crt" -digest "$(printf 0%.0s $(seq 64))"
+size=$(stat -c %s "$signed")
+for at in 700 100000 $((size / 2)) $((size - 3000)); do
+  cp "$signed" "$work/tampered"
+  printf '\x5a' | dd of="$work/tampered" bs=1 seek="$at" conv=notrunc status=none
+  cmp -s "$signed" "$work/tampered" && printf '\xa5' | dd of="$work/tampered" bs=1 seek="$at" conv=notrunc status=none
+  refused "a byte changed at $at" 'FAILED  signature|PE: ' image verify "$work/tampered" -cert "$work/ours.crt"
+done
+for cut in 100 5000 $((size / 2)) $((size - 8)); do
+  head -c "$cut" "$signed" >"$work/cut"
+  refused "cut after $cut" 'PE: |FAILED  signature' image verify "$work/cut" -cert "$work/ours.crt"
+done
+sbsign --key "$work/theirs.key" --cert "$work/theirs.crt" --output "$work/by-sbsign" "$plain" >/dev/null 2>&1
+expect "a signature that sbsign made" image verify "$work/by-sbsign" -cert "$work/theirs.crt"
+refused "which is not ours" 'not trusted' image verify "$work/by-sbsign" -cert "$work/ours.crt"
+openssl req -quiet -new -newkey rsa:2048 -nodes -keyout "$work/leaf.key" -subj /CN=leaf -out "$work/leaf.csr" 2>/dev/null
+openssl x509 -req -in "$work/leaf.csr" -CA "$work/ours.crt" -CAkey "$work/ours.key" -days 30 -out "$work/leaf.crt" 2>/dev/null
+expect "a key that ours vouches for" image sign "$plain" -key "$work/leaf.key" -cert "$work/leaf.crt" -o "$work/by-leaf"
+expect "is good" image verify "$work/by-leaf" -cert "$work/ours.crt"
+refused "key and certificate of two people" 'not one for this key' image sign "$plain" -key "$work/leaf.key" -cert "$work/ours.crt" -o "$work/none"
+
+# --- Looking into images.
+for want in '^version +0.0.7' '^signed by +nobody' '^\.steppe' '/usr/lib/modules/.*/modules.index' '/root.sqfs'; do
+  grep -Eq "$want" "$work/inspect" && ok "inspect shows $want" || bad "inspect shows $want"
+done
+expect "inspect as JSON" sh -c "'$bin/steppe-image' inspect -json '$signed' | jq -e '.manifest.version == \"0.0.7\" and .signers[0].subject == \"CN=ours\" and (.root | length > 50)'"
+expect "an image does not differ from itself" image diff "$plain" "$plain"
+refused "a signature differs" '^signature: not signed -> CN=ours' image diff "$plain" "$signed"
+spec "$work/b.hcl"
+sed -i 's|target = "one"|target = "two"|; s|0.0.7|0.0.8|' "$work/b.hcl"
+expect "another build" image build "$work/b.hcl" -o "$work/third"
+refused "the difference is named" 'root /etc/link: kind, owner, mode or target changed' image diff "$plain" "$work/third/steppe-0.0.8-amd64.efi"
+grep -q '^version: 0.0.7 -> 0.0.8' "$work/out" && ok "and the version" || bad "and the version"
