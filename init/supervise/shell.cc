@@ -184,7 +184,7 @@ void Shell::ended(pid_t pid, int code, int signal) {
     service.process = {};
     service.ending = ending_text(code, signal);
     Effects effects;
-    supervisor_.exited(static_cast<uint8_t>(i), now(), effects);
+    supervisor_.exited(static_cast<uint8_t>(i), code == 0 && signal == 0 ? Supervisor::Exit::kClean : Supervisor::Exit::kFailed, now(), effects);
     perform(effects);
     return;
   }
@@ -301,7 +301,7 @@ void Shell::spawn(uint8_t index) {
   }
   service.ending = started.error().message();
   Effects effects;
-  supervisor_.exited(index, now(), effects);
+  supervisor_.exited(index, Supervisor::Exit::kFailed, now(), effects);
   perform(effects);
 }
 

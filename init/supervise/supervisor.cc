@@ -44,6 +44,7 @@ bool Supervisor::alive(const Service& service) const {
 bool Supervisor::has_deadline(const Service& service) const {
   switch (service.state) {
     case ServiceState::kIdle:
+    case ServiceState::kDone:
     case ServiceState::kDown: return false;
     case ServiceState::kReady: return service.pinged && service.rules.watchdog.count() > 0;
     // A process that SIGKILL did not end has nothing more to wait for; the machine's own rules see to it.
@@ -93,7 +94,7 @@ void Supervisor::kill(uint8_t service, Kind how, MonoTime now, Effects& out) {
   out.add({how, service});
 }
 
-void Supervisor::exited(uint8_t service, MonoTime now, Effects& out) {
+void Supervisor::exited(uint8_t service, Exit exit, MonoTime now, Effects& out) {
   Service& it = services_[service];
   if (!alive(it)) return;
   ServiceState before = it.state;
@@ -101,6 +102,12 @@ void Supervisor::exited(uint8_t service, MonoTime now, Effects& out) {
   if (phase_ != Phase::kRunning) {
     it.state = ServiceState::kDown;
     if (before == ServiceState::kStopping) stop_next(now, out);
+    return;
+  }
+  if (before == ServiceState::kStarting && it.rules.life == ServiceRules::Life::kStep && exit == Exit::kClean) {
+    it.state = ServiceState::kDone;
+    it.settled = true;
+    start_next(now, out);
     return;
   }
   bool steady = (before == ServiceState::kReady || before == ServiceState::kLeaving) && now - it.ready_since >= rules_.steady;
@@ -115,7 +122,7 @@ void Supervisor::exited(uint8_t service, MonoTime now, Effects& out) {
 
 void Supervisor::ready(uint8_t service, MonoTime now, Effects& out) {
   Service& it = services_[service];
-  if (it.state != ServiceState::kStarting) return;
+  if (it.state != ServiceState::kStarting || it.rules.life == ServiceRules::Life::kStep) return;
   it.state = ServiceState::kReady;
   it.ready_since = now;
   it.settled = true;

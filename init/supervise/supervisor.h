@@ -21,7 +21,8 @@
 //   ready      no WATCHDOG=1 in its time    -> killing   SIGABRT first: the core says where it hung
 //   leaving    stop limit                   -> killing
 //   killing    kill limit                   -> killing   SIGKILL; a process that cannot die is waited for: two of one service never run
-//   any alive  exit                         -> backoff   every exit is a crash: nothing here may end by itself
+//   any alive  exit                         -> backoff   an exit is a crash: what runs may not end by itself
+//   starting   clean exit of a step         -> done      a step (configuration, disks) is done once, and tried again after a failure
 //   backoff    its time                     -> starting  100 ms, doubled each time up to 10 s; steady for a minute starts over
 //   any        shutdown reaches it          -> stopping  SIGTERM, after its limit cgroup.kill
 //   stopping   exit                         -> down
@@ -40,10 +41,14 @@ inline constexpr size_t kMaxServices = 8;
 
 struct ServiceRules {
   enum class Gate : uint8_t { kNo, kYes };
+  enum class Life : uint8_t { kStays, kStep };
   Duration start_limit;      // to READY=1
   Duration stop_limit;       // from SIGTERM to cgroup.kill
   Duration watchdog{0};      // between two WATCHDOG=1, from the first one on; 0: none asked for
   Gate gate = Gate::kNo;     // the machine is healthy only while this one is ready
+  // kStep: it ends, with 0 when it did its work, within start_limit; it says no READY=1. The next service starts then, or after its
+  // first failure.
+  Life life = Life::kStays;
 };
 
 struct Rules {
@@ -60,7 +65,7 @@ struct Rules {
   Duration force_limit = std::chrono::seconds(100);
 };
 
-enum class ServiceState : uint8_t { kIdle, kStarting, kReady, kLeaving, kKilling, kBackoff, kStopping, kDown };
+enum class ServiceState : uint8_t { kIdle, kStarting, kReady, kLeaving, kKilling, kBackoff, kDone, kStopping, kDown };
 enum class Phase : uint8_t { kRunning, kDraining, kStopping, kTerminating, kKilling, kUnmounting, kSyncing, kEnding };
 enum class Ending : uint8_t { kReboot, kPowerOff, kHalt };
 // Why the machine goes down. Kept over the reboot; numbers are never reused.
@@ -69,7 +74,7 @@ std::string_view reason_text(Reason reason);
 
 struct Effect {
   enum class Kind : uint8_t {
-    kSpawn,         // service: start it, then call spawned() or exited()
+    kSpawn,         // service: start it; exited() when that cannot be done
     kTerminate,     // service: SIGTERM to its main process
     kAbort,         // service: SIGABRT
     kKill,          // service: SIGKILL to its main process only: what it left (executors) goes on
@@ -109,8 +114,9 @@ class Supervisor {
 
   // Once, first.
   void begin(MonoTime now, Effects& out);
-  // A service's main process ended, or could not be made.
-  void exited(uint8_t service, MonoTime now, Effects& out);
+  // A service's main process ended (kClean: with 0), or could not be made.
+  enum class Exit : uint8_t { kClean, kFailed };
+  void exited(uint8_t service, Exit exit, MonoTime now, Effects& out);
   void ready(uint8_t service, MonoTime now, Effects& out);     // READY=1; said again, or by one that runs already: nothing
   void leaving(uint8_t service, MonoTime now, Effects& out);   // STOPPING=1
   void pinged(uint8_t service, MonoTime now);                  // WATCHDOG=1

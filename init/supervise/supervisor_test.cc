@@ -15,6 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Kind = Effect::Kind;
+using Exit = Supervisor::Exit;
 
 MonoTime at(Duration since_boot) { return MonoTime{1'000'000'000'000} + since_boot; }
 
@@ -44,7 +45,7 @@ struct Steps {
   explicit Steps(std::vector<ServiceRules> services, Rules rules = {}) : it(services, rules) {}
   std::string begin() { return say([&](Effects& e) { it.begin(at(0s), e); }); }
   std::string ready(uint8_t s, Duration t) { return say([&](Effects& e) { it.ready(s, at(t), e); }); }
-  std::string exited(uint8_t s, Duration t) { return say([&](Effects& e) { it.exited(s, at(t), e); }); }
+  std::string exited(uint8_t s, Duration t, Exit exit = Exit::kFailed) { return say([&](Effects& e) { it.exited(s, exit, at(t), e); }); }
   std::string leaving(uint8_t s, Duration t) { return say([&](Effects& e) { it.leaving(s, at(t), e); }); }
   std::string tick(Duration t, bool feed = false) { return say([&](Effects& e) { it.tick(at(t), e); }, feed); }
   std::string request(Ending ending, Duration t) { return say([&](Effects& e) { it.request(ending, Reason::kAsked, at(t), e); }); }
@@ -78,6 +79,36 @@ TEST(Supervisor, a_broken_service_delays_the_next_and_does_not_stop_it) {
   EXPECT_EQ(hang.tick(29s), "");
   EXPECT_EQ(hang.tick(30s), "kill 0, spawn 1");
   EXPECT_EQ(hang.exited(0, 31s), "crashed 0");
+}
+
+ServiceRules step() { return {.start_limit = 30s, .stop_limit = 10s, .life = ServiceRules::Life::kStep}; }
+
+TEST(Supervisor, a_step_is_done_once) {
+  Steps run({step(), gate()});
+  EXPECT_EQ(run.begin(), "spawn 0");
+  EXPECT_EQ(run.ready(0, 1s), "") << "it ends, that is all";
+  EXPECT_EQ(run.exited(0, 2s, Exit::kClean), "spawn 1");
+  EXPECT_EQ(run.it.state(0), ServiceState::kDone);
+  EXPECT_EQ(run.tick(1h), "kill 1, force, record, drain") << "nothing of the step";
+}
+
+TEST(Supervisor, a_step_that_fails_is_tried_again_while_the_next_goes_on) {
+  Steps run({step(), gate()});
+  run.begin();
+  EXPECT_EQ(run.exited(0, 1s), "crashed 0, spawn 1");
+  EXPECT_EQ(run.tick(1s + 100ms), "spawn 0");
+  EXPECT_EQ(run.tick(31s + 100ms), "kill 0, kill 1") << "one that hangs is killed";
+  EXPECT_EQ(run.exited(0, 32s, Exit::kClean), "crashed 0") << "killed is not done, whatever it says";
+  EXPECT_EQ(run.tick(33s), "spawn 0");
+  EXPECT_EQ(run.exited(0, 34s, Exit::kClean), "");
+  EXPECT_EQ(run.it.crashes(0), 2u);
+}
+
+TEST(Supervisor, a_service_that_ends_cleanly_has_crashed_all_the_same) {
+  Steps run({gate()});
+  run.begin();
+  run.ready(0, 1s);
+  EXPECT_EQ(run.exited(0, 2s, Exit::kClean), "crashed 0");
 }
 
 TEST(Supervisor, backoff_doubles_to_its_cap_and_is_forgotten_after_a_steady_minute) {
@@ -282,6 +313,7 @@ std::optional<std::string> walk(uint32_t seed, const Rules& rules, const Fault& 
   auto one_in = [&](uint32_t n) { return random() % n == 0; };
   std::vector<ServiceRules> services = {plain(), plain(), gate()};
   services[2].watchdog = 15s;
+  if (one_in(2)) services[1] = step();
   Supervisor it(services, rules);
   Judge judge(services.size(), Rules{});
   MonoTime now = at(0s);
@@ -303,7 +335,7 @@ std::optional<std::string> walk(uint32_t seed, const Rules& rules, const Fault& 
     if (MonoTime next = it.next_deadline(); one_in(2) && next > now && next - now < Judge::kStep) now = next;
     uint8_t service = static_cast<uint8_t>(random() % services.size());
     switch (random() % 8) {
-      case 0: if (judge.running(service) && !stubborn) { judge.exited(service); feed([&](Effects& e) { it.exited(service, now, e); }); } break;
+      case 0: if (judge.running(service) && !stubborn) { judge.exited(service); feed([&](Effects& e) { it.exited(service, one_in(2) ? Exit::kClean : Exit::kFailed, now, e); }); } break;
       case 1:
       case 2: feed([&](Effects& e) { it.ready(service, now, e); }); break;
       case 3: it.pinged(service, now); break;

@@ -89,7 +89,7 @@ machine_lines() {
   case $1 in
     boot) printf '%s\n' '+^steppe: ready' '+^steppe: the clock was older' '+^steppe: watchdog i6300ESB timer, 60 s' '+^steppe: powering off: asked for' \
       '+^steppe: unmounted [0-9]+ file systems, 0 left' '+^steppe: ending now' '+^VM ok processes' '+^VM ok pivot_root works' '-outlived SIGTERM' ;;
-    agent-killed) printf '%s\n' '+^steppe: ready' '+^VM ok a hundred crashes' '+^VM ok what a dead agent left' '+^steppe: agent killed by signal 9, start 3 in 200 ms' \
+    agent-killed) printf '%s\n' '+^steppe: ready' '+^VM ok a hundred crashes' '+^VM ok what a dead agent left' '+^VM ok a PID 1 with nothing to do' '+^steppe: agent killed by signal 9, start 3 in 200 ms' \
       '+^steppe: agent exited with 1, start 4 in 400 ms' '+^steppe: powering off' ;;
     stuck-task) printf '%s\n' '+^VM ok a process that SIGKILL does not end' '+^steppe: rebooting: ctrl-alt-del' '+^steppe: processes outlived SIGTERM: killing' \
       '+^steppe: still mounted.*/tmp' '+^steppe: ending now' ;;

@@ -132,6 +132,31 @@ void check_pid_one() {
   expect(now.tv_sec >= boot::kSourceEpoch, "the clock", std::to_string(now.tv_sec));
 }
 
+int switches() {
+  std::string status = read_file("/proc/1/status");
+  size_t at = status.find("voluntary_ctxt_switches:\t") + 25;
+  return std::atoi(status.c_str() + at);
+}
+
+// utime and stime, fields 14 and 15 of proc_pid_stat(5).
+std::string cpu_time() {
+  std::string stat = read_file("/proc/1/stat");
+  size_t at = stat.rfind(") ") + 2;
+  for (int i = 0; i < 11; ++i) at = stat.find(' ', at) + 1;
+  return stat.substr(at, stat.find(' ', stat.find(' ', at) + 1) - at);
+}
+
+void tell_costs() {
+  std::string memory = read_file("/proc/meminfo"), init = read_file("/proc/1/status");
+  auto line = [](const std::string& text, const char* key) {
+    size_t at = text.find(key);
+    return at == std::string::npos ? std::string("?") : text.substr(at, text.find('\n', at) - at);
+  };
+  info(line(memory, "MemTotal") + ", " + line(memory, "MemAvailable") + "; PID 1 " + line(init, "VmRSS") + ", " + line(init, "RssAnon"));
+  // PID 1's own time holds the kernel's start, which ran as it.
+  info("CPU hundredths of PID 1, user and kernel: " + cpu_time());
+}
+
 }  // namespace
 
 // An address, a route and a name server by DHCP, from QEMU's own server; and the machine's settings, which fw_cfg had.
@@ -153,7 +178,17 @@ void check_network() {
   expect(agent.contains("datacenter = \"cellar\""), "the agent's settings by fw_cfg", agent);
 }
 
+void check_idle() {
+  int before = switches(), after;
+  std::string then = cpu_time();
+  pause_ms(60'000);
+  after = switches();
+  info("PID 1 in a minute: context switches " + std::to_string(before) + " to " + std::to_string(after) + ", CPU hundredths " + then + " to " + cpu_time());
+  expect(after - before < 1'000, "a PID 1 with nothing to do sleeps", std::to_string(after - before));
+}
+
 void check_inside(int agent) {
+  tell_costs();
   check_root();
   check_mounts();
   check_cgroups(agent);

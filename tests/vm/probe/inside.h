@@ -6,5 +6,7 @@ namespace steppe::vm {
 void check_inside(int agent);
 // That steppe-node served it: QEMU's own DHCP, and the settings of tests/vm/machine.sh.
 void check_network();
+// PID 1 wakes to feed the watchdog and for nothing else.
+void check_idle();
 
 }  // namespace steppe::vm

@@ -98,6 +98,7 @@ void agent_killed(char** argv, bool loses_task) {
     await_log("start " + std::to_string(kCrashes + 1) + " in 10000 ms");
     while (count_in_log("agent is ready") == ready_before) pause_ms(1'000);
     expect(count_in_log("agent killed by signal") + count_in_log("agent exited with") == kCrashes, "a hundred crashes are counted", "");
+    check_idle();
     expect(::kill(the_task, 0) == 0, "what a dead agent left goes on", std::strerror(errno));
     done();
     ::kill(1, SIGTERM);

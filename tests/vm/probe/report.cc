@@ -25,6 +25,7 @@ void say(const std::string& line) {
 void ok(std::string_view name) { say("VM ok " + std::string(name)); }
 void bad(std::string_view name, std::string_view why) { say("VM bad " + std::string(name) + ": " + std::string(why)); }
 void expect(bool holds, std::string_view name, std::string_view why) { holds ? ok(name) : bad(name, why); }
+void info(std::string_view what) { say("VM info " + std::string(what)); }
 void done() { say("VM done"); }
 
 std::string read_file(const std::string& path) {

@@ -3,12 +3,13 @@
 #include <string>
 #include <string_view>
 
-// What a probe says on the console of its machine: "VM ok NAME", "VM bad NAME: WHY", and "VM done" at the end.
+// What a probe says on the console of its machine: "VM ok NAME", "VM bad NAME: WHY", "VM info WHAT", and "VM done" at the end.
 namespace steppe::vm {
 
 void ok(std::string_view name);
 void bad(std::string_view name, std::string_view why);
 void expect(bool holds, std::string_view name, std::string_view why);
+void info(std::string_view what);
 void done();
 
 std::string read_file(const std::string& path);
