@@ -29,34 +29,13 @@ class Hash {
   bool ok_ = false;
 };
 
-std::optional<Record> read_record(SlotDirectory& directory, std::string_view name) {
+std::optional<Record> read_copy(SlotDirectory& directory, std::string_view name) {
   std::string bytes(kRecordSize, '\0');
   Result<size_t> got = directory.read(std::string(name), 0, std::as_writable_bytes(std::span(bytes)));
   // A missing, unreadable or torn copy is what the other one is for.
   if (!got.ok()) return std::nullopt;
   Result<Record> record = decode_record(as_bytes(bytes).first(*got));
   return record.ok() ? std::optional<Record>(*std::move(record)) : std::nullopt;
-}
-
-// Over the copy that counts less; the other stays whole whatever happens.
-Result<> write_record(SlotDirectory& directory, const Record& record) {
-  std::optional<Record> copies[2];
-  for (int i : {0, 1}) copies[i] = read_record(directory, kRecordNames[i]);
-  int into = !copies[0] ? 0 : !copies[1] ? 1 : copies[0]->generation <= copies[1]->generation ? 0 : 1;
-  Record next = record;
-  next.generation = std::max(copies[0] ? copies[0]->generation : 0, copies[1] ? copies[1]->generation : 0) + 1;
-  std::string name(kRecordNames[into]), bytes = encode_record(next);
-  STEPPE_TRY(std::vector<DirectoryEntry> entries, directory.list());
-  auto there = std::ranges::find(entries, name, &DirectoryEntry::name);
-  if (there != entries.end() && there->size == bytes.size()) {
-    STEPPE_TRY_VOID(directory.overwrite(name, 0, as_bytes(bytes)));
-    return directory.sync_file(name);
-  }
-  if (there != entries.end()) STEPPE_TRY_VOID(directory.remove(name));
-  STEPPE_TRY_VOID(directory.create(name));
-  STEPPE_TRY_VOID(directory.append(name, as_bytes(bytes)));
-  STEPPE_TRY_VOID(directory.sync_file(name));
-  return directory.sync_directory();
 }
 
 Result<> copy_image(const Step& step, SlotDirectory& images, ImageSource& source) {
@@ -74,19 +53,6 @@ Result<> copy_image(const Step& step, SlotDirectory& images, ImageSource& source
   return {};
 }
 
-Result<> write_image(const Step& step, Store& store, ImageSource* source) {
-  if (!source) return {Code::kInvalid, "this plan needs the image's bytes"};
-  STEPPE_TRY_VOID(copy_image(step, store.images, *source));
-  STEPPE_TRY_VOID(store.images.sync_file(step.name));
-  STEPPE_TRY_VOID(store.images.drop_caches(step.name));
-  STEPPE_TRY(Digest digest, digest_of(store.images, step.name, step.size));
-  if (digest != step.digest)
-    return {Code::kCorrupt, "read back after writing, its digest is " + hex(digest) + ", expected " + hex(step.digest) +
-                                ": the disk or the source is faulty"};
-  STEPPE_TRY([[maybe_unused]] Judged judged, store.judge.judge(store.images, step.name, step.size));
-  return {};
-}
-
 Result<> carry_step(const Step& step, Store& store, ImageSource* source) {
   switch (step.kind) {
     case StepKind::kForget: return store.images.forget(step.name).wrap("forget " + step.name);
@@ -94,17 +60,61 @@ Result<> carry_step(const Step& step, Store& store, ImageSource* source) {
     case StepKind::kRename: return store.images.rename(step.name, step.to).wrap("rename " + step.name + " to " + step.to);
     case StepKind::kSync: return store.images.sync_directory().wrap("sync the directory of images");
     case StepKind::kRecord: return write_record(store.record, step.record).wrap("write the slot record");
-    case StepKind::kWrite: {
-      Result<> written = write_image(step, store, source).wrap("write " + step.name);
-      // No name of an image was given yet, so nothing is lost; a failure to clean up is cleaned up at the next start.
-      if (!written.ok()) (void)store.images.remove(step.name);
-      return written;
-    }
+    case StepKind::kWrite: return write_verified(store.images, store.judge, step, source);
   }
   return {};
 }
 
+Result<> write_and_read_back(SlotDirectory& directory, ImageJudge& judge, const Step& step, ImageSource& source) {
+  STEPPE_TRY_VOID(copy_image(step, directory, source));
+  STEPPE_TRY_VOID(directory.sync_file(step.name));
+  STEPPE_TRY_VOID(directory.drop_caches(step.name));
+  STEPPE_TRY(Digest digest, digest_of(directory, step.name, step.size));
+  if (digest != step.digest)
+    return {Code::kCorrupt, "read back after writing, its digest is " + hex(digest) + ", expected " + hex(step.digest) +
+                                ": the disk or the source is faulty"};
+  STEPPE_TRY([[maybe_unused]] Judged judged, judge.judge(directory, step.name, step.size));
+  return {};
+}
+
 }  // namespace
+
+Result<> write_verified(SlotDirectory& directory, ImageJudge& judge, const Step& step, ImageSource* source) {
+  if (!source) return {Code::kInvalid, "this plan needs the image's bytes"};
+  Result<> written = write_and_read_back(directory, judge, step, *source).wrap("write " + step.name);
+  // No name of an image was given yet, so nothing is lost; a failure to clean up is cleaned up at the next start.
+  if (!written.ok()) (void)directory.remove(step.name);
+  return written;
+}
+
+Result<> write_record(SlotDirectory& directory, const Record& record) {
+  std::optional<Record> copies[2];
+  for (int i : {0, 1}) copies[i] = read_copy(directory, kRecordNames[i]);
+  int into = !copies[0] ? 0 : !copies[1] ? 1 : copies[0]->generation <= copies[1]->generation ? 0 : 1;
+  Record next = record;
+  next.generation = std::max(copies[0] ? copies[0]->generation : 0, copies[1] ? copies[1]->generation : 0) + 1;
+  std::string name(kRecordNames[into]), bytes = encode_record(next);
+  STEPPE_TRY(std::vector<DirectoryEntry> entries, directory.list());
+  auto there = std::ranges::find(entries, name, &DirectoryEntry::name);
+  if (there != entries.end() && there->size == bytes.size()) {
+    STEPPE_TRY_VOID(directory.overwrite(name, 0, as_bytes(bytes)));
+    return directory.sync_file(name);
+  }
+  if (there != entries.end()) STEPPE_TRY_VOID(directory.remove(name));
+  STEPPE_TRY_VOID(directory.create(name));
+  STEPPE_TRY_VOID(directory.append(name, as_bytes(bytes)));
+  STEPPE_TRY_VOID(directory.sync_file(name));
+  return directory.sync_directory();
+}
+
+Record read_record(SlotDirectory& directory) {
+  Record best;
+  for (std::string_view name : kRecordNames) {
+    std::optional<Record> copy = read_copy(directory, name);
+    if (copy && copy->generation >= best.generation) best = *std::move(copy);
+  }
+  return best;
+}
 
 Result<Digest> digest_of(SlotDirectory& directory, const std::string& name, uint64_t size) {
   Hash hash;
@@ -145,10 +155,7 @@ Result<Facts> survey(Store& store, const BootFacts& boot) {
   STEPPE_TRY(Space space, store.images.space());
   facts.free_bytes = space.free_bytes;
   facts.cluster_bytes = std::max<uint64_t>(space.cluster_bytes, 1);
-  for (std::string_view name : kRecordNames) {
-    std::optional<Record> copy = read_record(store.record, name);
-    if (copy && copy->generation >= facts.record.generation) facts.record = *std::move(copy);
-  }
+  facts.record = read_record(store.record);
   return facts;
 }
 

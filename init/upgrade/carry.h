@@ -48,6 +48,13 @@ Result<Facts> survey(Store& store, const BootFacts& boot);
 // with its digest, or is not judged fit, is removed again. `source` is needed by plans of stage() only.
 Result<> carry_out(const Plan& plan, Store& store, ImageSource* source);
 
+// Writes an image under a name that nothing starts: synced, read back past the caches, its digest compared, judged fit. On
+// failure the name is gone again.
+Result<> write_verified(SlotDirectory& directory, ImageJudge& judge, const Step& step, ImageSource* source);
+// Over the copy that counts less; the other stays whole whatever happens. read_record gives the better one, or an empty one.
+Result<> write_record(SlotDirectory& directory, const Record& record);
+Record read_record(SlotDirectory& directory);
+
 // SHA-256 of a whole file, read in pieces.
 Result<Digest> digest_of(SlotDirectory& directory, const std::string& name, uint64_t size);
 

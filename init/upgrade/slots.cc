@@ -10,7 +10,7 @@ namespace steppe::upgrade {
 namespace {
 
 constexpr uint16_t kRecordVersion = 1;
-enum Tag : uint16_t { kTagGeneration = 1, kTagFloor, kTagRefused };
+enum Tag : uint16_t { kTagGeneration = 1, kTagFloor, kTagRefused, kTagTrial, kTagTrialLeft };
 
 }  // namespace
 
@@ -28,6 +28,7 @@ std::string encode_record(const Record& record) {
   frame::Builder builder(frame::kSlotRecord, kRecordVersion);
   builder.integer(kTagGeneration, static_cast<int64_t>(record.generation));
   builder.integer(kTagFloor, static_cast<int64_t>(record.security_floor)).text(kTagRefused, digests);
+  if (record.trial) builder.bytes(kTagTrial, record.trial->digest).integer(kTagTrialLeft, record.trial->left);
   std::string bytes = builder.finish();
   bytes.resize(kRecordSize, '\0');
   return bytes;
@@ -47,6 +48,14 @@ Result<Record> decode_record(ByteView bytes) {
     Digest digest;
     std::ranges::copy(digests.subspan(at, sizeof(Digest)), digest.begin());
     record.refused.push_back(digest);
+  }
+  if (message.has(kTagTrial)) {
+    ByteView digest = message.bytes(kTagTrial);
+    int64_t left = message.integer(kTagTrialLeft, -1);
+    if (digest.size() != sizeof(Digest) || left < 0 || left > kMaxTries) return {Code::kCorrupt, "slot record: its trial is damaged"};
+    record.trial.emplace();
+    std::ranges::copy(digest, record.trial->digest.begin());
+    record.trial->left = static_cast<uint32_t>(left);
   }
   return record;
 }

@@ -15,11 +15,19 @@ namespace steppe::upgrade {
 inline constexpr size_t kMaxNames = 128;      // that a directory of images may hold
 inline constexpr size_t kMaxRefused = 32;     // digests remembered; the oldest goes first
 
+// A trial that is counted here because the firmware does not count (tryboot.h).
+struct CountedTrial {
+  Digest digest{};
+  uint32_t left = 0;  // tries
+  friend bool operator==(const CountedTrial&, const CountedTrial&) = default;
+};
+
 // What a machine remembers about images beyond their names. Losing it loses no image.
 struct Record {
   uint64_t generation = 0;           // rises with each writing
   uint64_t security_floor = 0;       // the highest security version that was ever blessed here
   std::vector<Digest> refused;       // images whose trial failed or that were turned back, oldest first
+  std::optional<CountedTrial> trial;
   bool refuses(const Digest& digest) const;
   void refuse(const Digest& digest);
   friend bool operator==(const Record&, const Record&) = default;

@@ -143,6 +143,7 @@ TEST(Record, KeepsTheNewestRefusals) {
   EXPECT_EQ(record.refused.size(), kMaxRefused);
   EXPECT_FALSE(record.refuses(sha256(as_bytes("7"))));
   EXPECT_TRUE(record.refuses(sha256(as_bytes("8"))));
+  record.trial = CountedTrial{sha256(as_bytes("t")), 2};
   std::string bytes = encode_record(record);
   EXPECT_EQ(bytes.size(), kRecordSize);
   EXPECT_EQ(*decode_record(as_bytes(bytes)), record);

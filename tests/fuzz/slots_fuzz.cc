@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "init/upgrade/plan.h"
+#include "init/upgrade/tryboot.h"
 #include "init/upgrade/version.h"
 
 // Names, loader variables, versions, manifests and records from bytes; then a directory made of the lines, for which every plan must
@@ -13,6 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (auto manifest = decode_manifest(as_bytes(text)); manifest.ok() && *decode_manifest(as_bytes(*encode_manifest(*manifest))) != *manifest) std::abort();
   if (auto record = decode_record(as_bytes(text)); record.ok() && *decode_record(as_bytes(encode_record(*record))) != *record) std::abort();
   (void)parse_loader_value(text);
+  if (auto autoboot = tryboot::parse_autoboot(text);
+      autoboot.ok() && *tryboot::parse_autoboot(tryboot::format_autoboot(*autoboot)) != *autoboot)
+    std::abort();
 
   Facts facts{.free_bytes = 10000, .cluster_bytes = 512};
   for (size_t at = 0; at < text.size() && facts.files.size() < kMaxNames;) {

@@ -228,6 +228,9 @@ mkdir "$work/in.d"; cp "$work/agent.hcl" "$work/in.d/a.hcl"; printf 'data_dir = 
 says "a directory with a mistake in one file is not" 1 "$work/in.d/b.hcl:2,1-7: .*clinet" steppe config validate "$work/in.d"
 says "without a data directory neither" 1 'data_dir' steppe config validate "$work/agent.hcl"
 says "nor one that is not there" 1 'Error reading configuration: .*/nowhere' steppe config validate "$work/nowhere"
+says "a machine's configuration is checked as a node does" 0 '^Configuration is valid!$' steppe machine validate <(printf 'version = 1\nidentity { hostname = "n1" }\nagent {\n  server { enabled = true }\n}\n')
+says "its mistakes have places" 1 ':2,23-28: .*host name' steppe machine validate <(printf 'version = 1\nidentity { hostname = "a_b" }\n')
+says "those of the agent's block, too, in the whole document" 1 ':4,3-8: .*servr' steppe machine validate <(printf 'version = 1\n\nagent {\n  servr {}\n}\n')
 printf 'job "x" {\n  \033[2J = 1\n}\n' >"$work/in"
 "$bin/steppe" job validate "$work/in" >"$work/said" 2>&1; expect_text "an excerpt does not drive the terminal" '^0$' sh -c "LC_ALL=C grep -c '[^ -~]' '$work/said' || true"
 printf 'variable "n" {\n  type = number\n}\njob "x" {\n  priority = var.n\n  group "g" {\n    task "t" {\n      driver = "raw_exec"\n      config {\n        comand = "/bin/true"\n      }\n    }\n  }\n}\n' >"$work/in"

@@ -5,9 +5,9 @@
 
 namespace steppe::sim {
 
-FatDisk::FatDisk(Rng& rng, size_t clusters) : rng_(&rng) {
+FatDisk::FatDisk(Rng& rng, size_t clusters, size_t cluster_bytes) : rng_(&rng), cluster_(cluster_bytes) {
   disk_.fat.assign(clusters + 2, 0);
-  disk_.data.assign(clusters + 2, std::string(kCluster, '\0'));
+  disk_.data.assign(clusters + 2, std::string(cluster_, '\0'));
   cache_ = disk_;
 }
 
@@ -32,7 +32,7 @@ void FatDisk::apply(Volume& volume, const Change& change) {
       volume.data[change.number] = change.bytes;
       bool medium = &volume == &disk_;
       if (medium && faults.bad_write_per_million && rng_->chance(faults.bad_write_per_million, 1'000'000))
-        volume.data[change.number][rng_->below(kCluster)] ^= 1;
+        volume.data[change.number][rng_->below(cluster_)] ^= 1;
       break;
     }
   }
@@ -63,9 +63,9 @@ void FatDisk::power_cut() {
   uint64_t luck = rng_->below(5);  // none, few, half, most, all
   for (Change& change : pending_) {
     if (!rng_->chance(luck, 4)) continue;
-    if (change.kind == Change::Kind::kData && rng_->chance(1, 8)) {
-      size_t kept = rng_->below(kCluster);
-      change.bytes.replace(kept, kCluster - kept, disk_.data[change.number], kept, kCluster - kept);
+    if (change.kind == Change::Kind::kData && !faults.whole_sectors && rng_->chance(1, 8)) {
+      size_t kept = rng_->below(cluster_);
+      change.bytes.replace(kept, cluster_ - kept, disk_.data[change.number], kept, cluster_ - kept);
     }
     apply(disk_, change);
   }
@@ -97,7 +97,7 @@ Result<uint32_t> FatDisk::place_of(const std::string& name) const {
 Result<std::vector<uint32_t>> FatDisk::chain_of(uint32_t place) const {
   const Name& name = cache_.names.at(place);
   std::vector<uint32_t> chain;
-  for (uint64_t got = 0; got < name.size; got += kCluster) {
+  for (uint64_t got = 0; got < name.size; got += cluster_) {
     uint32_t at = chain.empty() ? name.first : cache_.fat[chain.back()];
     if (at < 2 || at >= cache_.fat.size() || cache_.fat[at] == 0) return {Code::kIo, name.name + ": its cluster chain is broken"};
     chain.push_back(at);
@@ -116,7 +116,7 @@ Result<std::vector<upgrade::DirectoryEntry>> FatDisk::list() {
 Result<upgrade::Space> FatDisk::space() {
   if (off_) return dead();
   uint64_t free = static_cast<uint64_t>(std::count(cache_.fat.begin() + 2, cache_.fat.end(), 0u));
-  return upgrade::Space{(cache_.fat.size() - 2) * kCluster, free * kCluster, kCluster};
+  return upgrade::Space{(cache_.fat.size() - 2) * cluster_, free * cluster_, cluster_};
 }
 
 Result<> FatDisk::create(const std::string& name) {
@@ -133,7 +133,7 @@ Result<> FatDisk::append(const std::string& name, ByteView bytes) {
   for (size_t done = 0; done < bytes.size();) {
     if (!tick()) return dead();
     Name entry = cache_.names[place];
-    size_t inside = entry.size % kCluster;
+    size_t inside = entry.size % cluster_;
     if (inside == 0) {
       auto free = std::find(cache_.fat.begin() + 2, cache_.fat.end(), 0u);
       if (free == cache_.fat.end()) return {Code::kExhausted, name + ": no space left"};
@@ -143,7 +143,7 @@ Result<> FatDisk::append(const std::string& name, ByteView bytes) {
       else later({.kind = Change::Kind::kFat, .owner = place, .number = chain.back(), .next = fresh});
       chain.push_back(fresh);
     }
-    size_t length = std::min(kCluster - inside, bytes.size() - done);
+    size_t length = std::min(cluster_ - inside, bytes.size() - done);
     std::string data = cache_.data[chain.back()];
     data.replace(inside, length, as_text(bytes.subspan(done, length)));
     later({.kind = Change::Kind::kData, .owner = place, .number = chain.back(), .bytes = data});
@@ -160,8 +160,8 @@ Result<> FatDisk::overwrite(const std::string& name, uint64_t offset, ByteView b
   if (offset + bytes.size() > cache_.names[place].size) return {Code::kInvalid, name + ": past its end"};
   for (size_t done = 0; done < bytes.size();) {
     if (!tick()) return dead();
-    uint32_t cluster = chain[(offset + done) / kCluster];
-    size_t inside = (offset + done) % kCluster, length = std::min(kCluster - inside, bytes.size() - done);
+    uint32_t cluster = chain[(offset + done) / cluster_];
+    size_t inside = (offset + done) % cluster_, length = std::min(cluster_ - inside, bytes.size() - done);
     std::string data = cache_.data[cluster];
     data.replace(inside, length, as_text(bytes.subspan(done, length)));
     later({.kind = Change::Kind::kData, .owner = place, .number = cluster, .bytes = data});

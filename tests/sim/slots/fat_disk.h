@@ -14,6 +14,7 @@ namespace steppe::sim {
 struct FatFaults {
   bool file_sync_lies = false;       // fsync of a file answers without doing it
   bool unordered_names = false;      // mounted without dirsync: names reach the disk in any order
+  bool whole_sectors = false;        // no cluster is torn: one sector each
   bool forget_frees = false;         // an ordinary unlink where a name should be forgotten
   uint64_t bad_write_per_million = 0;  // a cluster reaches the medium with a flipped bit; only the medium knows
 };
@@ -24,7 +25,7 @@ class FatDisk final : public upgrade::SlotDirectory {
  public:
   static constexpr size_t kCluster = 64;
 
-  FatDisk(Rng& rng, size_t clusters);
+  FatDisk(Rng& rng, size_t clusters, size_t cluster_bytes = kCluster);
 
   // The power goes before the operation-th change from now reaches the disk; 0 switches it off.
   void cut_after(uint64_t changes) { cut_in_ = changes; }
@@ -90,6 +91,7 @@ class FatDisk final : public upgrade::SlotDirectory {
   static Error dead() { return {Code::kIo, "the machine is off"}; }
 
   Rng* rng_;
+  size_t cluster_;
   Volume disk_, cache_;
   std::vector<Change> pending_;
   uint32_t next_place_ = 1;
