@@ -20,7 +20,7 @@ void check(const Result<fs::Tree>& tree) {
   for (const auto& [path, node] : tree->nodes()) {
     auto clean = fs::clean_path(path);
     if (!clean.ok() || *clean != path || path.empty()) std::abort();
-    total += node.bytes().size();
+    total += node.bytes().size() + node.target.size();
     writable = writable && node.kind != fs::NodeKind::kOther;
   }
   static_cast<void>(tree->resolve("a/b").ok());
