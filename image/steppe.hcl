@@ -36,6 +36,24 @@ root {
     source = "${var.bin}/steppe-executor"
     mode   = "0755"
   }
+  file "/usr/bin/steppe-node" {
+    source = "${var.bin}/steppe-node"
+    mode   = "0755"
+    strip  = true
+  }
+  # DHCP, without the scripts that the package has beside it.
+  package "dhcpcd-base" {
+    files = ["/usr/sbin/dhcpcd"]
+  }
+  package "libssl3t64" {
+    files = ["/usr/lib/x86_64-linux-gnu/libcrypto.so.3"]
+  }
+  package "libzstd1" {
+    files = ["/usr/lib/x86_64-linux-gnu/libzstd.so.1*"]
+  }
+  package "zlib1g" {
+    files = ["/usr/lib/x86_64-linux-gnu/libz.so.1*"]
+  }
   # The agent links what Debian has no static library of.
   package "libc6" {
     files = [
@@ -126,6 +144,7 @@ task_root {
 }
 
 limits {
-  image     = "32MiB"
+  # To become 32MiB again: the agent has 21 MB where its own budget is 12, which is what is too much here.
+  image     = "35MiB"
   task_root = "8MiB"
 }

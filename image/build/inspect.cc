@@ -8,6 +8,7 @@
 #include "image/fs/cpio.h"
 #include "image/rootfs/scan.h"
 #include "init/base/text.h"
+#include "init/upgrade/verify/fitness.h"
 
 namespace steppe::build {
 namespace {
@@ -59,6 +60,28 @@ std::string scan_fault(const fs::Tree& root) {
   for (const rootfs::Finding& one : rootfs::scan_root(root))
     out += std::format("{}{} /{} ({})", out.empty() ? "" : "; ", rootfs::finding_name(one.kind), one.path, one.detail);
   return out;
+}
+
+class FileBytes final : public verify::ImageBytes {
+ public:
+  explicit FileBytes(ByteView bytes) : bytes_(bytes) {}
+  uint64_t size() const override { return bytes_.size(); }
+  Result<> read(uint64_t offset, ByteSpan into) override {
+    std::memcpy(into.data(), bytes_.data() + offset, into.size());
+    return {};
+  }
+
+ private:
+  const ByteView bytes_;
+};
+
+// What a node's own code says of the file.
+std::string node_fault(ByteView file, const std::string& arch, const std::vector<sign::Certificate>& trusted) {
+  FileBytes bytes(file);
+  verify::Requirements wanted{.keys = {}, .arch = arch, .security_floor = 0};
+  for (const sign::Certificate& one : trusted) wanted.keys.trusted.push_back(one.der());
+  const auto fit = verify::check_image(bytes, wanted);
+  return fit.ok() ? std::string() : fit.error().message();
 }
 
 std::string differs(std::string_view what, std::string_view found, std::string_view expected) {
@@ -119,6 +142,7 @@ std::vector<Check> verify_image(ByteView file, const Inspection& image, const st
   out.push_back({"signature", found.ok() ? "" : found.error().message()});
   if (!expected_digest.empty()) out.push_back({"digest", differs("SHA-256", image.digest, lower(expected_digest))});
   const upgrade::Manifest& manifest = image.manifest;
+  out.push_back({"a node takes it", node_fault(file, manifest.arch, trusted)});
   out.push_back(
       {"version", differs("IMAGE_VERSION", os_release_value(image.os_release, "IMAGE_VERSION"), manifest.version)});
   out.push_back({"security version",

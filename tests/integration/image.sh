@@ -135,6 +135,7 @@ signed=$work/signed/steppe-0.0.7-amd64.efi
 expect "signing the unsigned one gives the same bytes" image sign "$plain" -key "$work/ours.key" -cert "$work/ours.crt" -o "$work/signed-later"
 expect "and so they are" cmp "$signed" "$work/signed-later"
 expect "verify" image verify "$signed" -cert "$work/ours.crt" -digest "$(sha256sum "$signed" | cut -d' ' -f1)"
+grep -q '^ok      a node takes it' "$work/out" && ok "by a node's own code, too" || bad "by a node's own code, too"
 expect "sbverify agrees" sbverify --cert "$work/ours.crt" "$signed"
 refused "sbverify refuses another certificate" 'verification failed' sbverify --cert "$work/theirs.crt" "$signed"
 refused "not signed" 'signature: the file is not signed' image verify "$plain" -cert "$work/ours.crt"
