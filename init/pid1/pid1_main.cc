@@ -73,7 +73,8 @@ void configure_kernel() {
   set_kernel("/proc/sys/kernel/core_pattern", "");
   set_kernel("/sys/kernel/uevent_helper", "");
   // Ten lines in five seconds are the default for all who write to /dev/kmsg; the service log and the end of a machine have more.
-  set_kernel("/proc/sys/kernel/printk_devkmsg", "on");
+  // The newline belongs to the word: without it the kernel refuses (devkmsg_sysctl_set_loglvl).
+  set_kernel("/proc/sys/kernel/printk_devkmsg", "on\n");
   // A crash of PID 1 or of the kernel is a reboot, not a dead machine.
   set_kernel("/proc/sys/kernel/panic", "10");
   set_kernel("/proc/sys/kernel/panic_on_oops", "1");

@@ -130,6 +130,8 @@ void check_pid_one() {
   timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
   expect(now.tv_sec >= boot::kSourceEpoch, "the clock", std::to_string(now.tv_sec));
+  expect(read_file("/proc/sys/kernel/printk_devkmsg") == "on\n", "the kernel's log takes every line", read_file("/proc/sys/kernel/printk_devkmsg"));
+  expect(read_file("/proc/sys/kernel/modprobe") == "/proc/1/exe\n", "the kernel's module helper", read_file("/proc/sys/kernel/modprobe"));
 }
 
 int switches() {
