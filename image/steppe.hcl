@@ -76,6 +76,9 @@ root {
   file "/etc/passwd" {
     content = "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/:/nonexistent\n"
   }
+  link "/etc/resolv.conf" {
+    target = "../run/steppe/network/resolv.conf.d/resolv.conf"
+  }
   file "/etc/group" {
     content = "root:x:0:\nnogroup:x:65534:\n"
   }

@@ -400,6 +400,28 @@ TEST_F(Exec, volumes_and_devices) {
   EXPECT_EQ(log("vol"), "content\nreadonly\nc\n2\n");
 }
 
+// Under systemd, and under PID 1 of an image, every mount is shared.
+TEST_F(Exec, starts_where_the_hosts_mounts_are_shared) {
+  driver_.reset();
+  ASSERT_EQ(::mount("tmpfs", base_.c_str(), "tmpfs", 0, "mode=755"), 0);
+  ASSERT_EQ(::mount(nullptr, base_.c_str(), nullptr, MS_SHARED, nullptr), 0);
+  fs::create_directories(base_ + "/shown/below");
+  ASSERT_EQ(::mount("tmpfs", (base_ + "/shown/below").c_str(), "tmpfs", 0, "mode=755"), 0);
+  Options options;
+  options.chroot_env = isolate::default_chroot_env();
+  options.chroot_env[base_ + "/shown"] = "/shown";
+  open(std::move(options));
+  auto wanted = config("a", {{"command", "/bin/sh"}, {"args", ConfigList{"-c", "cat /proc/self/mountinfo >/local/out"}}});
+  EXPECT_TRUE(wait(start(std::move(wanted))).success());
+  std::ifstream in(base_ + "/a/web/local/out");
+  const std::string seen{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_NE(seen.find(" /shown/below "), std::string::npos) << seen;
+  EXPECT_EQ(seen.find("shared:"), std::string::npos) << "nothing mounted in a task reaches the host: " << seen;
+  end_tasks();
+  ::umount2((base_ + "/shown/below").c_str(), MNT_DETACH);
+  ::umount2(base_.c_str(), MNT_DETACH);
+}
+
 // ---- task_root ----
 
 class TaskRootImage : public Exec {

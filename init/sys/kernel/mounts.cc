@@ -62,6 +62,7 @@ Result<> DetachedMount::set_attributes(uint64_t set, uint64_t clear, Depth depth
   mount_attr attr = {};
   attr.attr_set = set;
   attr.attr_clr = clear;
+  attr.propagation = MS_PRIVATE;
   unsigned flags = AT_EMPTY_PATH | (depth == Depth::kRecursive ? AT_RECURSIVE : 0);
   if (::syscall(SYS_mount_setattr, fd_.get(), "", flags, &attr, sizeof attr) != 0) return failed("set attributes of", "a mount");
   return {};

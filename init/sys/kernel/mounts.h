@@ -30,6 +30,8 @@ class DetachedMount {
   static Result<DetachedMount> make(const std::string& type, std::initializer_list<std::pair<const char*, std::string>> options,
                                     uint64_t attributes);
 
+  // MOUNT_ATTR_*. Also ends its part in any shared subtree (mount_namespaces(7)): a view of a host's shared mount, which most
+  // are, would otherwise pass mounts on to the host and back, and cannot be pivoted into.
   Result<> set_attributes(uint64_t set, uint64_t clear, Depth depth);
   // Mounts it at `path` under `directory` (symlinks refused); an empty path is the directory itself.
   Result<> attach(int directory, std::string_view path) const;
