@@ -104,6 +104,7 @@ task_root {
     "/usr/bin/sort", "/usr/bin/*sum",
   ]
   links = {
+    "/etc/resolv.conf" = "../run/resolv.conf.d/resolv.conf" # a directory of the machine's, mounted for tasks
     "/bin"               = "usr/bin"
     "/sbin"              = "usr/bin"
     "/usr/sbin"          = "bin" # what lies there is for a machine, not for a task
