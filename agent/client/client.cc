@@ -304,17 +304,21 @@ void Client::mark(const std::string& alloc_id) {
 
 io::Task<Result<>> Client::flush_updates() {
   std::set<std::string> sending = std::exchange(dirty_, {});
+  sending_.insert(sending.begin(), sending.end());
   dirty_event_.reset();
   std::vector<std::unique_ptr<schema::Allocation>> states;
   for (const std::string& id : sending) {
     AllocRunner* alloc = find(id);
     if (alloc != nullptr && !alloc->recovering()) states.push_back(alloc->status());  // it marks itself once it is recovered
   }
-  if (states.empty()) co_return Result<>();
-  io::Deadline deadline = io::Deadline::in(loop_, kCallLimit);
-  Result<> sent = co_await servers_.update_allocs(identity_.id, identity_.secret, std::move(states), deadline);
-  if (!sent.ok()) {
-    for (const std::string& id : sending) mark(id);
+  Result<> sent;
+  if (!states.empty()) {
+    io::Deadline deadline = io::Deadline::in(loop_, kCallLimit);
+    sent = co_await servers_.update_allocs(identity_.id, identity_.secret, std::move(states), deadline);
+  }
+  for (const std::string& id : sending) {
+    sending_.erase(id);
+    if (!sent.ok()) mark(id);
   }
   co_return sent;
 }
@@ -338,10 +342,13 @@ io::Task<void> Client::send_updates() {
 
 // ---- Garbage ----
 
+// What the servers were not told of is kept: once it is gone here, nobody could say how it ended.
+bool Client::reported(const std::string& alloc_id) const { return !dirty_.contains(alloc_id) && !sending_.contains(alloc_id); }
+
 std::vector<std::string> Client::finished_oldest_first() const {
   std::vector<std::pair<int64_t, std::string>> found;
   for (const auto& [id, alloc] : allocs_) {
-    if (alloc->finished() && !collecting_.contains(id)) found.emplace_back(alloc->finished_at().unix_ns, id);
+    if (alloc->finished() && reported(id) && !collecting_.contains(id)) found.emplace_back(alloc->finished_at().unix_ns, id);
   }
   std::ranges::sort(found);
   std::vector<std::string> out;
@@ -390,6 +397,8 @@ io::Task<Result<>> Client::collect(std::string alloc_id) {
   AllocRunner* alloc = find(alloc_id);
   if (alloc == nullptr) co_return Error(Code::kNotFound, "alloc not found");
   if (!alloc->finished()) co_return Error(Code::kUnavailable, "alloc " + alloc_id + " is still running");
+  if (!reported(alloc_id)) (void)co_await flush_updates();
+  if (!reported(alloc_id)) co_return Error(Code::kUnavailable, "alloc " + alloc_id + " has ended, but the servers could not be told yet");
   if (collecting_.insert(alloc_id).second) co_await destroy(alloc_id);
   co_return Result<>();
 }

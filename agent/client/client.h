@@ -78,6 +78,7 @@ class Client {
   io::Task<void> drop_gone(std::set<std::string> wanted);
   io::Task<void> clear_leftovers_once(std::set<std::string> wanted);
   io::Task<void> destroy(std::string alloc_id);
+  bool reported(const std::string& alloc_id) const;
   std::vector<std::string> finished_oldest_first() const;
   io::Task<void> leave(Leave how, Duration limit);
 
@@ -98,7 +99,7 @@ class Client {
   NodeIdentity identity_;
   std::map<std::string, std::unique_ptr<AllocRunner>, std::less<>> allocs_;
   std::map<std::string, uint64_t> seen_;  // alloc id -> the modify index we hold
-  std::set<std::string> dirty_, collecting_;
+  std::set<std::string> dirty_, sending_, collecting_;  // changed since the servers were told; being told; being removed
   io::Event dirty_event_, registered_;
   Duration ttl_ = std::chrono::seconds(10);
   bool ready_ = false;

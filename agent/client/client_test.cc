@@ -391,6 +391,24 @@ TEST_F(World, ArtifactFailuresFollowTheRestartPolicy) {
   EXPECT_EQ(driver_.starts(), 0);
 }
 
+// Collected as soon as may be, with servers that are away at first: an end that nobody was told of is not thrown away.
+TEST_F(World, WhatIsCollectedWasReported) {
+  gc_interval_ = 2ms;
+  gc_max_allocs_ = 0;
+  driver_.script = [](const drivers::TaskConfig&) { return std::optional(0); };
+  server_->failing_updates = 3;
+  schema::Allocation alloc = make_alloc(9, "batch", {"work"});
+  const std::string id = alloc.id();
+  auto body = [&]() -> io::Task<void> {
+    server_->put(alloc);
+    co_await until([&] { return server_->status(id) == "complete"; }, "the end is told");
+    co_await until([&] { return !std::filesystem::exists(base_ + "/alloc/" + id); }, "and then collected");
+  };
+  live(body);
+  EXPECT_EQ(server_->failing_updates, 0);
+  EXPECT_EQ(events(id, "work").back(), "Terminated");
+}
+
 TEST_F(World, DeploymentHealthIsReported) {
   schema::Allocation alloc = make_alloc(21, "service", {"web"});
   alloc.set_deployment_id("d1");

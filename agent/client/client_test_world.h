@@ -168,7 +168,7 @@ class FakeServer final : public ServerLink {
     auto* alloc = reported(id);
     return alloc == nullptr ? "" : alloc->client_status();
   }
-  int registrations = 0, failing_calls = 0;
+  int registrations = 0, failing_calls = 0, failing_updates = 0;
   bool forgot = false;
   std::shared_ptr<const schema::Node> node;
   std::vector<std::string> statuses;
@@ -202,6 +202,7 @@ class FakeServer final : public ServerLink {
   }
   io::Task<Result<>> update_allocs(std::string, std::string, std::vector<std::unique_ptr<schema::Allocation>> allocs,
                                    io::Deadline) override {
+    if (failing_updates > 0 && failing_updates--) co_return Error(Code::kUnavailable, "No cluster leader");
     for (auto& alloc : allocs) {
       reports_[alloc->id()] = *alloc;
       if (!allocs_.contains(alloc->id())) continue;
@@ -308,7 +309,8 @@ class World : public testing::Test {
     config.state_dir = base_ + "/state";
     config.state_reader = own_state_reader();
     config.alloc_dir = base_ + "/alloc";
-    config.gc_interval = 1h;
+    config.gc_interval = gc_interval_;
+    config.gc_max_allocs = gc_max_allocs_;
     client_ = std::make_unique<Client>(*loop_, io::system_rng(), log::Logger(), config, *server_, drivers_, artifacts_, make_node());
     io::start_root(*loop_, both(*this, std::move(body), leave), [this] { loop_->stop(); });
     loop_->run();
@@ -338,6 +340,8 @@ class World : public testing::Test {
     return out;
   }
 
+  Duration gc_interval_ = 1h;
+  size_t gc_max_allocs_ = 50;
   std::unique_ptr<io::EpollLoop> loop_;
   std::string base_;
   std::unique_ptr<FakeServer> server_;

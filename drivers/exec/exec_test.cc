@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -718,10 +719,20 @@ std::map<int, std::string> executors_of(int parent) {
   return out;
 }
 
+// The one that was just prepared. A process that is still executing its program has no command line yet.
+std::map<int, std::string> standby_of(int parent) {
+  std::map<int, std::string> out;
+  for (int i = 0; i < 100'000 && out.empty(); ++i) {
+    out = executors_of(parent);
+    if (out.empty()) ::sched_yield();
+  }
+  return out;
+}
+
 TEST_F(Exec, a_standby_becomes_the_task_s_executor) {
   ASSERT_TRUE(driver_->prepare().ok());
   ASSERT_TRUE(driver_->prepare().ok()) << "one is enough";
-  auto waiting = executors_of(::getpid());
+  auto waiting = standby_of(::getpid());
   ASSERT_EQ(waiting.size(), 1u);
   EXPECT_EQ(waiting.begin()->second, "steppe-executor: standby");
   auto* task = start(shell("warm", "exec sleep 1000"));
@@ -741,7 +752,9 @@ TEST_F(Exec, what_a_standby_prepared_is_not_lent_to_other_tasks) {
   options.allow_caps = {"all"};
   open(options);
   ASSERT_TRUE(driver_->prepare().ok());
-  int standby = executors_of(::getpid()).begin()->first;
+  auto waiting = standby_of(::getpid());
+  ASSERT_EQ(waiting.size(), 1u);
+  int standby = waiting.begin()->first;
   auto config = shell("other", "grep CapBnd /proc/self/status");
   config.config["cap_add"] = ConfigList{"net_raw"};
   auto* task = start(std::move(config));
@@ -758,14 +771,16 @@ TEST_F(Exec, what_a_standby_prepared_is_not_lent_to_other_tasks) {
 
 TEST_F(Exec, a_dead_standby_is_not_missed) {
   ASSERT_TRUE(driver_->prepare().ok());
-  int standby = executors_of(::getpid()).begin()->first;
+  auto waiting = standby_of(::getpid());
+  ASSERT_EQ(waiting.size(), 1u);
+  int standby = waiting.begin()->first;
   ASSERT_EQ(::kill(standby, SIGKILL), 0);
   auto process = kernel::Process::open(standby);
   if (process.ok()) (void)process->wait(std::chrono::seconds(10));
   EXPECT_EQ(output("after", "echo fine"), "fine\n");
   EXPECT_FALSE(executors_of(::getpid()).contains(standby)) << "it was reaped";
   ASSERT_TRUE(driver_->prepare().ok());
-  EXPECT_EQ(executors_of(::getpid()).size(), 1u);
+  EXPECT_EQ(standby_of(::getpid()).size(), 1u);
   driver_.reset();
   EXPECT_TRUE(executors_of(::getpid()).empty()) << "it ends with its driver";
 }
@@ -777,7 +792,7 @@ TEST_F(Exec, a_standby_ends_with_a_killed_agent) {
   pid_t agent = ::fork();
   if (agent == 0) {
     bool ready = driver_->prepare().ok();
-    auto mine = executors_of(::getpid());
+    auto mine = standby_of(::getpid());
     int pid = ready && mine.size() == 1 ? mine.begin()->first : -1;
     (void)!::write(ends[1], &pid, sizeof pid);
     ::pause();

@@ -139,6 +139,7 @@ while read -r line; do
   as_run=${line//build\/release/${STEPPE_RUN_TREE:-build/release}}
   case $line in
     tools/run | "tools/run --status" | "tools/run --stop" | "tools/run --package") ok "documents: $line (above)" ;;
+    "tools/run --machine") ok "documents: $line (machine_run)" ;;
     tools/test) ok "documents: $line (runs this)" ;;
     "tools/test --list") says "documents: $line" '^unit-asan$' $line ;;
     "tools/test release unit") says "documents: $line" '^release$' bash -c 'tools/test --list' ;;

@@ -144,8 +144,8 @@ io::Task<void> NetworkService::refresh_leases(std::stop_token stop) {
   std::vector<Lease> leases;
   if (dhcp_) {
     // It fails while dhcpcd is still starting: the next news ask again.
-    Result<ProgramOutput> output = co_await output_of(loop_, processes_, options_.dhcp_program, {"-f", run_path_ + "/dhcpcd.conf", "-U"},
-                                                      io::Deadline::in(loop_, kLeasesLimit, stop));
+    std::vector<std::string> words{"-f", run_path_ + "/dhcpcd.conf", "-U"};
+    Result<ProgramOutput> output = co_await output_of(loop_, processes_, options_.dhcp_program, std::move(words), io::Deadline::in(loop_, kLeasesLimit, stop));
     if (!output.ok()) {
       logger_.debug("no leases yet", {{"error", output.error()}});
       co_return;

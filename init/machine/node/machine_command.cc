@@ -90,8 +90,8 @@ Result<> write_agent_files(const Machine& at, const machine::MachineConfig& conf
 
 // The agent's own check of what it is to read. False when it refuses; what it says goes to the log.
 io::Task<bool> agent_takes_it(const Machine& at) {
-  Result<network::ProgramOutput> checked = co_await network::output_of(at.loop, at.processes, at.words.agent, {"config", "validate", at.words.run + "/agent.d"},
-                                                                       io::Deadline::in(at.loop, kCheckLimit));
+  std::vector<std::string> words{"config", "validate", at.words.run + "/agent.d"};
+  Result<network::ProgramOutput> checked = co_await network::output_of(at.loop, at.processes, at.words.agent, std::move(words), io::Deadline::in(at.loop, kCheckLimit));
   if (checked.ok() && checked->status.ok()) co_return true;
   if (!checked.ok()) {
     at.logger.error("the agent's configuration cannot be checked", {{"error", checked.error()}});
