@@ -396,7 +396,7 @@ TEST_F(World, WhatIsCollectedWasReported) {
   gc_interval_ = 2ms;
   gc_max_allocs_ = 0;
   driver_.script = [](const drivers::TaskConfig&) { return std::optional(0); };
-  server_->failing_updates = 3;
+  server_->failing_updates = 1;
   schema::Allocation alloc = make_alloc(9, "batch", {"work"});
   const std::string id = alloc.id();
   auto body = [&]() -> io::Task<void> {
