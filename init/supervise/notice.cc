@@ -25,6 +25,8 @@ void read_line(std::string_view line, Notice& out) {
   else if (line == "WATCHDOG=1") out.watchdog = true;
   else if (line == "FDSTORE=1") out.store = true;
   else if (line == "FDSTOREREMOVE=1") out.drop = true;
+  else if (line == "X_STEPPE_HOLD=1") out.hold = true, out.go_on = false;
+  else if (line == "X_STEPPE_HOLD=0") out.go_on = true, out.hold = false;
   else if (line.starts_with("MAINPID=")) out.refused_main_pid = true;
   else if (line.starts_with("STATUS=")) {
     out.status_size = static_cast<uint8_t>(boot::printable(line.substr(7), out.status_text, Notice::kMaxStatus));

@@ -17,6 +17,8 @@ struct Notice {
   bool watchdog = false;        // WATCHDOG=1
   bool store = false;           // FDSTORE=1: keep the descriptors that came along
   bool drop = false;            // FDSTOREREMOVE=1: forget those named `name`
+  // X_STEPPE_HOLD=1 and =0: the machine waits for its configuration (Supervisor::hold), or has it.
+  bool hold = false, go_on = false;
   bool refused_main_pid = false;  // MAINPID=: PID 1 knows its children by itself and takes nobody's word for it
 
   std::string_view status() const { return {status_text, status_size}; }

@@ -25,6 +25,15 @@ TEST(Notice, takes_nothing_that_only_looks_like_them) {
   }
 }
 
+TEST(Notice, holds_and_lets_go_by_the_last_word) {
+  EXPECT_TRUE(read_notice("READY=1\nX_STEPPE_HOLD=1").hold);
+  Notice both = read_notice("X_STEPPE_HOLD=1\nX_STEPPE_HOLD=0");
+  EXPECT_TRUE(both.go_on && !both.hold);
+  for (const char* text : {"STEPPE_HOLD=1", "X_STEPPE_HOLD=", "X_STEPPE_HOLD=2", "X_STEPPE_HOLD=10"}) {
+    EXPECT_FALSE(read_notice(text).hold || read_notice(text).go_on) << text;
+  }
+}
+
 TEST(Notice, main_pid_is_refused) { EXPECT_TRUE(read_notice("MAINPID=4711\nREADY=1").refused_main_pid); }
 
 TEST(Notice, texts_are_bounded_and_cannot_drive_a_terminal) {

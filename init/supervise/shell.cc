@@ -273,7 +273,10 @@ void Shell::apply(Service& from, uint8_t index, const Notice& notice, std::vecto
     }
   }
   Effects effects;
+  // Before READY=1 of the same datagram: what waits for this service must not start in between.
+  if (notice.hold) supervisor_.hold(index);
   if (notice.ready) supervisor_.ready(index, now(), effects);
+  if (notice.go_on) supervisor_.go_on(index, now(), effects);
   if (notice.watchdog) supervisor_.pinged(index, now());
   if (notice.stopping) supervisor_.leaving(index, now(), effects);
   perform(effects);

@@ -72,6 +72,7 @@ void Supervisor::begin(MonoTime now, Effects& out) {
 void Supervisor::start_next(MonoTime now, Effects& out) {
   if (phase_ != Phase::kRunning) return;
   for (size_t i = 0; i < count_; ++i) {
+    if (services_[i].rules.gate == ServiceRules::Gate::kYes && held()) return;
     if (services_[i].state == ServiceState::kIdle) start(static_cast<uint8_t>(i), now, out);
     if (!services_[i].settled) return;
   }
@@ -136,6 +137,22 @@ void Supervisor::leaving(uint8_t service, MonoTime now, Effects&) {
   if (it.rules.gate == ServiceRules::Gate::kYes) healthy_at_ = now;
   it.state = ServiceState::kLeaving;
   it.deadline = now + it.rules.stop_limit;
+}
+
+bool Supervisor::waits(MonoTime now) const {
+  return held() && services_[held_by_].state == ServiceState::kReady && now - services_[held_by_].ready_since >= rules_.steady;
+}
+
+void Supervisor::hold(uint8_t service) {
+  if (services_[service].rules.gate == ServiceRules::Gate::kYes || phase_ != Phase::kRunning) return;
+  held_by_ = service;
+}
+
+void Supervisor::go_on(uint8_t service, MonoTime now, Effects& out) {
+  if (held_by_ != service) return;
+  held_by_ = kMaxServices;
+  healthy_at_ = now;
+  start_next(now, out);
 }
 
 void Supervisor::pinged(uint8_t service, MonoTime now) {
@@ -275,6 +292,7 @@ void Supervisor::tick(MonoTime now, Effects& out) {
     const Service& it = services_[i];
     if (it.rules.gate == ServiceRules::Gate::kYes && it.state == ServiceState::kReady) healthy_at_ = now;
   }
+  if (waits(now)) healthy_at_ = now;
   if (phase_ == Phase::kRunning && gated() && now - healthy_at_ >= rules_.ready_grace) request(Ending::kReboot, Reason::kNotReady, now, out);
   if (phase_ != Phase::kEnding && now >= feed_at_) {
     feed_at_ = now + rules_.feed_interval;

@@ -29,6 +29,10 @@
 //
 // The machine:
 //   running -> draining -> stopping -> terminating -> killing -> unmounting -> syncing -> ending
+// A machine without a configuration waits for one: hold() by the service that looks for it keeps the gating service from its start and
+// `ready_grace` from running, until go_on(). The grace stands still only while the holder is steady: one that keeps
+// crashing is a machine that does not come up.
+//
 // Each step has a deadline of its own at which the next begins, whatever is left; `force_limit` after the request everything
 // that is left is skipped. ending: one reboot(2). What hangs below PID 1 is the business of the shell's forcing thread and of the
 // hardware watchdog, which is no longer fed then.
@@ -119,6 +123,10 @@ class Supervisor {
   void exited(uint8_t service, Exit exit, MonoTime now, Effects& out);
   void ready(uint8_t service, MonoTime now, Effects& out);     // READY=1; said again, or by one that runs already: nothing
   void leaving(uint8_t service, MonoTime now, Effects& out);   // STOPPING=1
+  // Keeps the gating service from its start, or lets it start. Of the gating service itself: nothing; one that runs is left alone.
+  void hold(uint8_t service);
+  void go_on(uint8_t service, MonoTime now, Effects& out);
+  bool held() const { return held_by_ < count_; }
   void pinged(uint8_t service, MonoTime now);                  // WATCHDOG=1
   // Takes the machine down. While it goes down already: ignored, false.
   bool request(Ending ending, Reason reason, MonoTime now, Effects& out);
@@ -159,6 +167,7 @@ class Supervisor {
   bool has_deadline(const Service& service) const;
   bool alive(const Service& service) const;
   bool gated() const;
+  bool waits(MonoTime now) const;  // held by a service that is steady
 
   std::array<Service, kMaxServices> services_{};
   size_t count_;
@@ -166,6 +175,7 @@ class Supervisor {
   Phase phase_ = Phase::kRunning;
   Ending ending_ = Ending::kReboot;
   Reason reason_ = Reason::kAsked;
+  size_t held_by_ = kMaxServices;  // the service that holds; kMaxServices: none
   MonoTime phase_deadline_{}, force_at_{}, feed_at_{}, healthy_at_{};
 };
 

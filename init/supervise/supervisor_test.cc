@@ -70,6 +70,47 @@ TEST(Supervisor, services_start_one_after_the_other) {
   EXPECT_EQ(run.ready(2, 4s), "ready 2");
 }
 
+TEST(Supervisor, a_held_machine_waits_for_its_configuration_and_does_not_reboot) {
+  Steps run({plain(), plain(), gate()});
+  run.begin();
+  run.it.hold(0);
+  EXPECT_EQ(run.ready(0, 2s), "ready 0, spawn 1") << "what is no gate starts";
+  EXPECT_EQ(run.ready(1, 3s), "ready 1");
+  for (int minute = 1; minute < 1'800; ++minute) EXPECT_EQ(run.tick(std::chrono::minutes(minute)), "") << minute;
+  EXPECT_EQ(run.say([&](Effects& e) { run.it.go_on(1, at(30h), e); }), "") << "not the one that holds";
+  EXPECT_EQ(run.say([&](Effects& e) { run.it.go_on(0, at(30h), e); }), "spawn 2");
+  EXPECT_EQ(run.say([&](Effects& e) { run.it.go_on(0, at(30h), e); }), "");
+  EXPECT_EQ(run.ready(2, 30h + 10s), "ready 2");
+  run.it.hold(0);
+  EXPECT_EQ(run.tick(50h), "") << "one that runs goes on";
+  EXPECT_EQ(run.it.state(2), ServiceState::kReady);
+}
+
+TEST(Supervisor, a_holder_that_does_not_live_holds_back_no_reboot) {
+  Steps run({plain(), gate()});
+  run.begin();
+  run.it.hold(1);
+  EXPECT_FALSE(run.it.held()) << "the gate does not hold itself";
+  run.it.hold(0);
+  run.ready(0, 1s);
+  for (Duration t = 1min; t < 20min; t += 5s) EXPECT_EQ(run.tick(t), "");
+  EXPECT_EQ(run.exited(0, 20min), "crashed 0") << "the gate does not start because of it";
+  EXPECT_EQ(run.tick(20min + 1s), "spawn 0");
+  run.ready(0, 20min + 2s);
+  for (Duration t = 21min; t < 50min; t += 5s) EXPECT_EQ(run.tick(t), "") << "it lives again and holds still";
+  Duration when = 50min;
+  while (run.it.phase() == Phase::kRunning && when < 90min) {
+    run.exited(0, when);
+    for (int i = 0; i < 3; ++i) run.tick(when += 5s);
+    run.ready(0, when);
+    run.it.hold(0);
+    run.tick(when += 20s);
+  }
+  EXPECT_EQ(run.it.reason(), Reason::kNotReady);
+  EXPECT_GE(when, 59min) << "the grace counts from where it was last steady";
+  EXPECT_LT(when, 61min);
+}
+
 TEST(Supervisor, a_broken_service_delays_the_next_and_does_not_stop_it) {
   Steps crash({plain(), gate()});
   crash.begin();
