@@ -7,6 +7,7 @@
 
 #include "init/base/bytes.h"
 #include "init/base/result.h"
+#include "init/frame/frame_type.h"
 #include "init/frame/wire.h"
 
 namespace steppe::frame {
@@ -51,24 +52,5 @@ class Message {
 Result<Message> decode(ByteView bytes, uint16_t type, uint16_t newest, uint32_t max_payload = 1u << 20);
 
 std::string_view status_text(Status status);
-
-// Every frame type in the tree, so that none is used twice. Never reuse a number.
-enum Type : uint16_t {
-  kTaskHandle = 1,
-  kExecutorRequest = 2,
-  kExecutorReply = 3,
-  kExitRecord = 4,
-  kPlan = 5,
-  kTaskProfile = 6,
-  kClientNode = 20,
-  kClientAlloc = 21,
-  kClientTask = 22,
-  kClientHealth = 23,
-  kArtifactRequest = 24,
-  kImageManifest = 40,
-  kImageExtension = 41,
-  kSlotRecord = 42,
-  kImageVerdict = 43,
-};
 
 }  // namespace steppe::frame

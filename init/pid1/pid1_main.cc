@@ -23,6 +23,7 @@
 #include "init/boot/first_root.h"
 #include "init/boot/kernel_log.h"
 #include "init/boot/machine_clock.h"
+#include "init/control/message.h"
 #include "init/supervise/hardware_watchdog.h"
 #include "init/supervise/machine_end.h"
 #include "init/supervise/service_log.h"
@@ -142,6 +143,7 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
   using Gate = supervise::ServiceRules::Gate;
   supervise::ShellOptions options;
   options.cgroups = &cgroups;
+  options.control_path = control::kSocket;
   supervise::ServiceProgram log{"log", {seconds(10), seconds(5)}, own_program(lasting.self, "log")};
   log.start.keep = std::span(lasting.log_pipe, 1);
   supervise::ServiceProgram devices{"devices", {seconds(60), seconds(2)}, own_program(lasting.self, "devices")};

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 namespace steppe::supervise {
@@ -54,6 +55,21 @@ Result<kernel::Fd> open_notify(const std::string& path) {
   if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return Error::from_errno(errno, "bind " + path);
   if (::chmod(path.c_str(), 0600) != 0) return Error::from_errno(errno, "set the mode of " + path);
   return socket;
+}
+
+control::ServiceState told_state(ServiceState state) {
+  switch (state) {
+    case ServiceState::kIdle: return control::ServiceState::kWaiting;
+    case ServiceState::kStarting: return control::ServiceState::kStarting;
+    case ServiceState::kReady: return control::ServiceState::kReady;
+    case ServiceState::kLeaving: return control::ServiceState::kLeaving;
+    case ServiceState::kKilling: return control::ServiceState::kKilling;
+    case ServiceState::kBackoff: return control::ServiceState::kBackoff;
+    case ServiceState::kDone: return control::ServiceState::kDone;
+    case ServiceState::kStopping: return control::ServiceState::kStopping;
+    case ServiceState::kDown: return control::ServiceState::kDown;
+  }
+  return control::ServiceState::kDown;
 }
 
 }  // namespace
@@ -114,6 +130,7 @@ Result<> Shell::open() {
   if (!epoll_.valid() || !signals_.valid() || !timer_.valid()) return Error::from_errno(errno, "make PID 1's loop");
   STEPPE_TRY(notify_, open_notify(options_.notify_path));
   for (const kernel::Fd* fd : {&signals_, &timer_, &notify_}) STEPPE_TRY_VOID(watch(epoll_, *fd));
+  if (!options_.control_path.empty()) STEPPE_TRY_VOID(control_.open(options_.control_path, epoll_.get()));
   for (auto& service : services_) {
     if (options_.cgroups == nullptr) continue;
     Result<kernel::Fd> cgroup = options_.cgroups->service(service->program.name);
@@ -133,6 +150,7 @@ void Shell::run() {
     reap();
     read_signals();
     read_notices();
+    read_control();
     Effects effects;
     supervisor_.tick(now(), effects);
     perform(effects);
@@ -202,9 +220,63 @@ void Shell::read_signals() {
   }
 }
 
-void Shell::ask(Ending ending, Reason reason) {
+bool Shell::ask(Ending ending, Reason reason, std::string_view why) {
   Effects effects;
-  if (supervisor_.request(ending, reason, now(), effects)) perform(effects);
+  if (supervisor_.phase() == Phase::kRunning) why_ = why;
+  if (!supervisor_.request(ending, reason, now(), effects)) return false;
+  perform(effects);
+  return true;
+}
+
+void Shell::read_control() {
+  const bool more = control_.serve(now(), [this](pid_t pid) { return may_ask(pid); },
+                                   [this](const control::Request& request, control::Reply& reply) { answer(request, reply); });
+  more_ = more_ || more;
+}
+
+// A process of one of the services: not a task, not what somebody starts besides.
+bool Shell::may_ask(pid_t pid) const {
+  if (options_.cgroups == nullptr) return true;
+  char path[40], text[512];
+  std::snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
+  kernel::Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+  const ssize_t size = file.valid() ? ::read(file.get(), text, sizeof text) : 0;
+  if (size <= 0) return false;
+  const std::string_view groups(text, static_cast<size_t>(size));
+  return std::ranges::any_of(services_, [&](const auto& service) { return in_service_cgroup(groups, service->program.name); });
+}
+
+void Shell::answer(const control::Request& request, control::Reply& reply) {
+  switch (request.verb) {
+    case control::Verb::kEnd: {
+      const Ending ending = request.ending == control::Ending::kPowerOff ? Ending::kPowerOff : Ending::kReboot;
+      if (!ask(ending, Reason::kAsked, request.reason.view())) reply.status = control::Status::kEnding;
+      return;
+    }
+    case control::Verb::kState: return tell_state(reply);
+    case control::Verb::kTrial:
+      if (!supervisor_.on_trial()) log_.status("this image is on trial");
+      return supervisor_.trial();
+    case control::Verb::kBlessed:
+      if (supervisor_.on_trial()) log_.status("this image is good");
+      return supervisor_.blessed();
+  }
+}
+
+void Shell::tell_state(control::Reply& reply) const {
+  static_assert(kMaxServices == control::kMaxServices);
+  reply.trial = supervisor_.on_trial();
+  if (reply.trial) reply.trial_left_s = std::max<int64_t>(0, (supervisor_.trial_deadline() - now()).count() / 1'000'000'000);
+  for (const auto& service : services_) {
+    const uint8_t index = reply.count++;
+    control::Service& row = reply.services[index];
+    row.name = std::string_view(service->program.name);
+    row.state = told_state(supervisor_.state(index));
+    row.pid = service->process.pid;
+    row.crashes = supervisor_.crashes(index);
+    row.last_end = std::string_view(service->ending);
+    row.status = std::string_view(service->status, service->status_size);
+  }
 }
 
 void Shell::read_notices() {
@@ -349,7 +421,7 @@ void Shell::perform_on_machine(const Effect& effect) {
     case Kind::kForceAt: return machine_.force_end(supervisor_.force_deadline(), effect.ending);
     case Kind::kRecordReason:
       log_.status(std::string(effect.ending == Ending::kReboot ? "rebooting: " : effect.ending == Ending::kPowerOff ? "powering off: " : "halting: ") +
-                  std::string(reason_text(effect.reason)));
+                  std::string(reason_text(effect.reason)) + (why_.view().empty() ? "" : ": " + std::string(why_.view())));
       return;
     case Kind::kDrain: return begin_step(Step::kDrain, options_.drain);
     case Kind::kTerminateAll: return machine_.signal_all(SIGTERM);

@@ -9,6 +9,8 @@
 #include "init/base/result.h"
 #include "init/boot/cgroup_tree.h"
 #include "init/boot/kernel_log.h"
+#include "init/control/message.h"
+#include "init/supervise/control_socket.h"
 #include "init/supervise/notice.h"
 #include "init/supervise/process_start.h"
 #include "init/supervise/supervisor.h"
@@ -44,7 +46,9 @@ struct ShellOptions {
   // Children of the end, each bounded by its limit in Rules; without an argv there is none and its step is over at once.
   ProcessStart drain, unmount, sync;
   std::string notify_path = "/run/steppe/notify";
-  const boot::CgroupTree* cgroups = nullptr;  // null: children are born in the caller's cgroup
+  std::string control_path;                   // init/control; empty: nobody may ask
+  const boot::CgroupTree* cgroups = nullptr;  // null: children are born in the caller's cgroup, and
+                                              // every process of our user may use the control socket
 };
 
 // PID 1's loop: turns processes, signals and notices into the Supervisor's events, and its effects into calls.
@@ -79,6 +83,10 @@ class Shell {
   void read_signals();
   void read_notices();
   bool read_one_notice();
+  void read_control();
+  bool may_ask(pid_t pid) const;
+  void answer(const control::Request& request, control::Reply& reply);
+  void tell_state(control::Reply& reply) const;
   void apply(Service& from, uint8_t index, const Notice& notice, std::vector<kernel::Fd>& fds);
   void ended(pid_t pid, int code, int signal);
   void perform(const Effects& effects);
@@ -87,7 +95,7 @@ class Shell {
   void spawn(uint8_t index);
   void begin_step(Step step, const ProcessStart& start);
   void step_over();
-  void ask(Ending ending, Reason reason);
+  bool ask(Ending ending, Reason reason, std::string_view why = {});
   void say_crash(uint8_t index);
 
   ShellOptions options_;
@@ -96,6 +104,8 @@ class Shell {
   Supervisor supervisor_;
   std::vector<std::unique_ptr<Service>> services_;
   kernel::Fd epoll_, signals_, timer_, notify_;
+  ControlSocket control_;
+  control::Text<120> why_;  // the asker's own words for the end
   Step step_ = Step::kNone;
   pid_t step_pid_ = 0;
   bool running_ = true, more_ = false;

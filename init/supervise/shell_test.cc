@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
+#include "init/control/ask.h"
 #include "init/sys/kernel/host_file.h"
 
 namespace steppe::supervise {
@@ -175,6 +177,38 @@ TEST_F(ShellTest, shutdown_runs_its_steps_as_children) {
   EXPECT_EQ(file("stopped"), "drain\nsecond\nunmount\nsync\n");
   ASSERT_FALSE(machine_.signals.empty());
   EXPECT_EQ(machine_.signals[0], SIGTERM);
+}
+
+TEST_F(ShellTest, what_runs_is_told_and_the_end_is_taken_from_whoever_asks) {
+  options_.control_path = directory_ + "/run/control";
+  options_.rules.backoff_first = options_.rules.backoff_cap = 1h;
+  options_.rules.drain_limit = options_.rules.terminate_limit = options_.rules.kill_limit = 1ms;
+  add("broken", "exit 3");
+  add("stays", "exec sleep 1000");
+  control::Reply before, after;
+  std::thread asker;
+  run([&](Shell& shell) {
+    if (asker.joinable() || shell.supervisor().crashes(0) == 0) return;
+    asker = std::thread([&] {
+      before = control::ask({.verb = control::Verb::kState}, 60s, directory_ + "/run/control").value();
+      EXPECT_TRUE(control::ask({.verb = control::Verb::kTrial}, 60s, directory_ + "/run/control").ok());
+      after = control::ask({.verb = control::Verb::kState}, 60s, directory_ + "/run/control").value();
+      EXPECT_TRUE(control::ask({control::Verb::kEnd, control::Ending::kPowerOff, std::string_view("test")}, 60s, directory_ + "/run/control").ok());
+    });
+  });
+  asker.join();
+  EXPECT_EQ(machine_.ended, Ending::kPowerOff);
+  ASSERT_EQ(before.count, 2);
+  EXPECT_EQ(before.services[0].name.view(), "broken");
+  EXPECT_EQ(before.services[0].state, control::ServiceState::kBackoff);
+  EXPECT_EQ(before.services[0].crashes, 1u);
+  EXPECT_EQ(before.services[0].last_end.view(), "exited with 3");
+  EXPECT_EQ(before.services[0].pid, 0);
+  EXPECT_EQ(before.services[1].state, control::ServiceState::kStarting);
+  EXPECT_GT(before.services[1].pid, 0);
+  EXPECT_FALSE(before.trial);
+  EXPECT_TRUE(after.trial);
+  EXPECT_GT(after.trial_left_s, 200);
 }
 
 TEST_F(ShellTest, orphans_are_reaped) {

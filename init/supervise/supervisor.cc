@@ -16,6 +16,7 @@ std::string_view reason_text(Reason reason) {
     case Reason::kNotReady: return "the agent was not ready within its grace";
     case Reason::kBootFailed: return "the machine could not be brought up";
     case Reason::kSelf: return "PID 1 could not go on";
+    case Reason::kTrial: return "the image on trial was not blessed in time";
   }
   return "unknown";
 }
@@ -63,7 +64,7 @@ Duration Supervisor::delay(uint8_t service) const {
 }
 
 void Supervisor::begin(MonoTime now, Effects& out) {
-  healthy_at_ = feed_at_ = now;
+  begun_at_ = healthy_at_ = feed_at_ = now;
   start_next(now, out);
   tick(now, out);
 }
@@ -294,6 +295,7 @@ void Supervisor::tick(MonoTime now, Effects& out) {
   }
   if (waits(now)) healthy_at_ = now;
   if (phase_ == Phase::kRunning && gated() && now - healthy_at_ >= rules_.ready_grace) request(Ending::kReboot, Reason::kNotReady, now, out);
+  if (phase_ == Phase::kRunning && on_trial() && now >= trial_deadline()) request(Ending::kReboot, Reason::kTrial, now, out);
   if (phase_ != Phase::kEnding && now >= feed_at_) {
     feed_at_ = now + rules_.feed_interval;
     out.add({Kind::kFeed, 0});
@@ -309,6 +311,7 @@ MonoTime Supervisor::next_deadline() const {
   }
   if (phase_ != Phase::kRunning) next = std::min({next, phase_deadline_, force_at_});
   else if (gated()) next = std::min(next, healthy_at_ + rules_.ready_grace);
+  if (phase_ == Phase::kRunning && on_trial()) next = std::min(next, trial_deadline());
   return next;
 }
 

@@ -37,6 +37,9 @@
 // that is left is skipped. ending: one reboot(2). What hangs below PID 1 is the business of the shell's forcing thread and of the
 // hardware watchdog, which is no longer fed then.
 //
+// A trial of a new image: once trial() was said, blessed() must follow within `trial_limit` of begin(), or the machine reboots in order
+// with that reason, and the boot loader has one try less.
+//
 // The watchdog is fed by tick(), so only while PID 1's loop turns, and while the gating service was ready within `ready_grace`; past it the
 // machine goes down in order, with that reason.
 namespace steppe::supervise {
@@ -61,6 +64,7 @@ struct Rules {
   Duration steady = std::chrono::minutes(1);         // ready for that long: earlier crashes are forgotten
   Duration feed_interval = std::chrono::seconds(5);  // of the hardware watchdog
   Duration ready_grace = std::chrono::minutes(10);
+  Duration trial_limit = std::chrono::minutes(5);    // from begin() to blessed()
   Duration kill_limit = std::chrono::seconds(5);     // after SIGABRT, SIGKILL or cgroup.kill
   Duration drain_limit = std::chrono::seconds(30);
   Duration terminate_limit = std::chrono::seconds(5);
@@ -73,7 +77,7 @@ enum class ServiceState : uint8_t { kIdle, kStarting, kReady, kLeaving, kKilling
 enum class Phase : uint8_t { kRunning, kDraining, kStopping, kTerminating, kKilling, kUnmounting, kSyncing, kEnding };
 enum class Ending : uint8_t { kReboot, kPowerOff, kHalt };
 // Why the machine goes down. Kept over the reboot; numbers are never reused.
-enum class Reason : uint8_t { kAsked = 1, kPowerButton = 2, kCtrlAltDel = 3, kNotReady = 4, kBootFailed = 5, kSelf = 6 };
+enum class Reason : uint8_t { kAsked = 1, kPowerButton = 2, kCtrlAltDel = 3, kNotReady = 4, kBootFailed = 5, kSelf = 6, kTrial = 7 };
 std::string_view reason_text(Reason reason);
 
 struct Effect {
@@ -133,6 +137,11 @@ class Supervisor {
   void drained(MonoTime now, Effects& out);
   void emptied(MonoTime now, Effects& out);
   void step_over(MonoTime now, Effects& out);
+  // What runs is an image on trial; said again, or after blessed(): nothing.
+  void trial() { trial_ = true; }
+  void blessed() { blessed_ = true; }
+  bool on_trial() const { return trial_ && !blessed_; }
+  MonoTime trial_deadline() const { return begun_at_ + rules_.trial_limit; }
   // Time went on. Called at next_deadline() at the latest, and as often as one likes.
   void tick(MonoTime now, Effects& out);
 
@@ -176,7 +185,8 @@ class Supervisor {
   Ending ending_ = Ending::kReboot;
   Reason reason_ = Reason::kAsked;
   size_t held_by_ = kMaxServices;  // the service that holds; kMaxServices: none
-  MonoTime phase_deadline_{}, force_at_{}, feed_at_{}, healthy_at_{};
+  MonoTime phase_deadline_{}, force_at_{}, feed_at_{}, healthy_at_{}, begun_at_{};
+  bool trial_ = false, blessed_ = false;
 };
 
 }  // namespace steppe::supervise

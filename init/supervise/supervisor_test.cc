@@ -268,6 +268,40 @@ TEST(Supervisor, fed_while_the_agent_was_ready_within_its_grace_then_an_orderly_
   EXPECT_EQ(run.it.reason(), Reason::kNotReady);
 }
 
+TEST(Supervisor, a_trial_that_nobody_blesses_ends_by_a_reboot) {
+  Steps run({gate()});
+  run.begin();
+  run.ready(0, 20s);
+  run.it.trial();
+  EXPECT_TRUE(run.it.on_trial());
+  EXPECT_EQ(run.it.trial_deadline(), at(5min)) << "since the boot, not since it was known";
+  EXPECT_LE(run.it.next_deadline(), at(5min));
+  EXPECT_EQ(run.tick(5min - 1ns), "");
+  EXPECT_EQ(run.tick(5min), "force, record, drain") << "ready, but not blessed";
+  EXPECT_EQ(run.it.reason(), Reason::kTrial);
+}
+
+TEST(Supervisor, a_blessed_trial_goes_on) {
+  Steps run({gate()});
+  run.begin();
+  run.ready(0, 20s);
+  run.it.trial();
+  run.it.blessed();
+  run.it.trial();
+  EXPECT_FALSE(run.it.on_trial());
+  EXPECT_EQ(run.tick(1h), "");
+}
+
+TEST(Supervisor, a_trial_that_is_not_ready_in_its_own_time_does_not_wait_for_the_longer_grace) {
+  Steps run({gate()});
+  run.begin();
+  run.it.trial();
+  run.tick(2min);
+  run.tick(5min - 1s);
+  EXPECT_EQ(run.tick(5min), "force, record, drain");
+  EXPECT_EQ(run.it.reason(), Reason::kTrial);
+}
+
 TEST(Supervisor, without_a_gating_service_there_is_no_such_rule) {
   Steps run({plain()});
   run.begin();
