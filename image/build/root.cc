@@ -226,6 +226,11 @@ Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Package
     STEPPE_TRY_VOID(root.add_file(one.path, std::move(content), one.mode));
   }
   for (const spec::Link& one : spec.links) STEPPE_TRY_VOID(root.add_symlink(one.path, one.target));
+  // A machine takes images of whoever made the one that it runs (init/upgrade/esp).
+  if (!spec.signing.certificate.empty()) {
+    STEPPE_TRY(std::string certificate, io::read_path(spec.signing.certificate, Bytes::mib(1)).wrap("sign.certificate"));
+    STEPPE_TRY_VOID(root.add_file("usr/share/steppe/keys/image.crt", std::move(certificate)));
+  }
   return root;
 }
 

@@ -62,16 +62,26 @@ Result<> mount_image() {
   return {};
 }
 
-// The builder's default arguments are for whoever reads the configuration, after the initrd is gone. Copied, not read.
-void keep_default_arguments(int first_root) {
-  kernel::Fd from(::openat(first_root, "cmdline.default", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!from.valid()) return;
-  char bytes[4096];
-  ssize_t size = ::read(from.get(), bytes, sizeof bytes);
-  if (size <= 0) return;
-  (void)::mkdir("/run/steppe", 0711);
-  kernel::Fd to(::open("/run/steppe/cmdline.default", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0400));
-  if (to.valid()) (void)!::write(to.get(), bytes, static_cast<size_t>(size));
+// What children of PID 1 read once the initrd is gone: the builder's default arguments, and what the image says of itself.
+// Copied, not read.
+struct Kept {
+  const char* from;
+  const char* to;
+};
+constexpr Kept kKept[] = {{"cmdline.default", "/run/steppe/cmdline.default"}, {"steppe.manifest", "/run/steppe/manifest"}};
+constexpr size_t kMaxKept = 16 << 10;  // bytes of a file; longer ones are cut, which their readers notice
+
+void keep_files(int first_root) {
+  for (const Kept& one : kKept) {
+    kernel::Fd from(::openat(first_root, one.from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!from.valid()) continue;
+    char bytes[kMaxKept];
+    ssize_t size = ::read(from.get(), bytes, sizeof bytes);
+    if (size <= 0) continue;
+    (void)::mkdir("/run/steppe", 0711);
+    kernel::Fd to(::open(one.to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0400));
+    if (to.valid()) (void)!::write(to.get(), bytes, static_cast<size_t>(size));
+  }
 }
 
 size_t delete_below(kernel::Fd directory, dev_t device, int depth, size_t budget) {
@@ -109,7 +119,7 @@ Result<> enter_image_root() {
   STEPPE_TRY_VOID(mount_image());
   kernel::Fd first(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!first.valid()) return Error::from_errno(errno, "open the first root");
-  keep_default_arguments(first.get());
+  keep_files(first.get());
   for (const char* name : {"/dev", "/proc", "/sys", "/run"}) {
     std::string to = std::string(kNewRoot) + name;
     if (::mount(name, to.c_str(), nullptr, MS_MOVE, nullptr) != 0) return Error::from_errno(errno, "move " + std::string(name) + " to the image's root");

@@ -1,33 +1,12 @@
 #include "init/upgrade/carry.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <memory>
 
 namespace steppe::upgrade {
 
 namespace {
 
 constexpr size_t kPiece = 256 << 10;
-
-class Hash {
- public:
-  Hash() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    ok_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
-  }
-  void add(ByteView bytes) { ok_ = ok_ && EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1; }
-  Result<Digest> finish() {
-    Digest digest;
-    if (!ok_ || EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr) != 1)
-      return {Code::kUnsupported, "SHA-256 is not available in this build's libcrypto"};
-    return digest;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool ok_ = false;
-};
 
 std::optional<Record> read_copy(SlotDirectory& directory, std::string_view name) {
   std::string bytes(kRecordSize, '\0');
@@ -117,7 +96,7 @@ Record read_record(SlotDirectory& directory) {
 }
 
 Result<Digest> digest_of(SlotDirectory& directory, const std::string& name, uint64_t size) {
-  Hash hash;
+  Sha256 hash;
   std::string piece(std::min<uint64_t>(kPiece, std::max<uint64_t>(size, 1)), '\0');
   ByteSpan buffer = std::as_writable_bytes(std::span(piece));
   for (uint64_t offset = 0; offset < size;) {

@@ -1,7 +1,5 @@
 #include "init/upgrade/manifest.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 
 #include "init/frame/frame.h"
@@ -63,12 +61,6 @@ Result<Extension> decode_extension(ByteView& rest) {
 }
 
 }  // namespace
-
-Digest sha256(ByteView bytes) {
-  Digest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
 
 Result<std::string> encode_manifest(const Manifest& manifest) {
   STEPPE_TRY_VOID(check(manifest).wrap("image manifest"));

@@ -9,12 +9,9 @@
 
 #include "init/base/bytes.h"
 #include "init/base/result.h"
+#include "init/upgrade/sha256.h"
 
 namespace steppe::upgrade {
-
-using Digest = std::array<std::byte, 32>;  // SHA-256
-
-Digest sha256(ByteView bytes);
 
 // Something that an image needs and does not hold: a signed read-only filesystem, found by its digest.
 struct Extension {

@@ -1,9 +1,6 @@
 #include "init/upgrade/verify/pe.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <memory>
 
 namespace steppe::verify {
 
@@ -62,31 +59,17 @@ Result<> read_sections(const Header& header, size_t at, size_t count, uint64_t f
   return {};
 }
 
-class Hash {
- public:
-  Hash() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free), ok_(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1) {}
-  // The file's bytes [from, to).
-  Result<> add(ImageBytes& bytes, uint64_t from, uint64_t to) {
-    std::string piece(std::min<uint64_t>(256 << 10, to > from ? to - from : 0), '\0');
-    while (from < to) {
-      ByteSpan part = std::as_writable_bytes(std::span(piece)).first(std::min<uint64_t>(piece.size(), to - from));
-      STEPPE_TRY_VOID(bytes.read(from, part));
-      ok_ = ok_ && EVP_DigestUpdate(context_.get(), part.data(), part.size()) == 1;
-      from += part.size();
-    }
-    return {};
+// The file's bytes [from, to).
+Result<> add_range(upgrade::Sha256& hash, ImageBytes& bytes, uint64_t from, uint64_t to) {
+  std::string piece(std::min<uint64_t>(256 << 10, to > from ? to - from : 0), '\0');
+  while (from < to) {
+    ByteSpan part = std::as_writable_bytes(std::span(piece)).first(std::min<uint64_t>(piece.size(), to - from));
+    STEPPE_TRY_VOID(bytes.read(from, part));
+    hash.add(part);
+    from += part.size();
   }
-  Result<Digest> finish() {
-    Digest digest;
-    if (!ok_ || EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr) != 1)
-      return {Code::kUnsupported, "SHA-256 is not available in this build's libcrypto"};
-    return digest;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool ok_;
-};
+  return {};
+}
 
 }  // namespace
 
@@ -136,10 +119,10 @@ Result<PeImage> read_pe(ImageBytes& bytes) {
 
 Result<Digest> authenticode_digest(ImageBytes& bytes, const PeImage& image) {
   // Headers, sections and fill follow one another without gaps (read_pe), so this is the file with three holes.
-  Hash hash;
-  STEPPE_TRY_VOID(hash.add(bytes, 0, image.checksum));
-  STEPPE_TRY_VOID(hash.add(bytes, image.checksum + 4, image.certificates_entry));
-  STEPPE_TRY_VOID(hash.add(bytes, image.certificates_entry + 8, image.certificates ? image.certificates : bytes.size()));
+  upgrade::Sha256 hash;
+  STEPPE_TRY_VOID(add_range(hash, bytes, 0, image.checksum));
+  STEPPE_TRY_VOID(add_range(hash, bytes, image.checksum + 4, image.certificates_entry));
+  STEPPE_TRY_VOID(add_range(hash, bytes, image.certificates_entry + 8, image.certificates ? image.certificates : bytes.size()));
   return hash.finish();
 }
 
