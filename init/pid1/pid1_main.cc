@@ -154,6 +154,12 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
   options.services = {std::move(log), std::move(devices)};
   // An image without this program is for machines that need no configuration and no network.
   if (::access(kNode, X_OK) == 0) {
+    // Needs /efi; the agent asks for everything else about the slots by itself.
+    supervise::ServiceProgram slots{"slots", {seconds(120), seconds(10)}, {}};
+    slots.rules.life = supervise::ServiceRules::Life::kStep;
+    slots.start.argv = {kNode, "slots", "boot"};
+    slots.start.standard_output = lasting.log_pipe[1];
+    options.services.push_back(std::move(slots));
     supervise::ServiceProgram machine{"machine", {seconds(60), seconds(10)}, {}};
     machine.start.argv = {kNode, "machine"};
     machine.start.env = agent.start.env;

@@ -3,12 +3,14 @@
 #include <vector>
 
 #include "init/machine/node/machine_command.h"
+#include "init/upgrade/esp/slots_command.h"
 
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   const std::string command = words.empty() ? "" : words.front();
   if (!words.empty()) words.erase(words.begin());
   if (command == "machine") return steppe::node::machine_command(words);
-  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there is: machine (PID 1 runs it).\n", command.c_str());
+  if (command == "slots") return steppe::esp::slots_command(words);
+  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there is: machine (PID 1 runs it), slots.\n", command.c_str());
   return 2;
 }
