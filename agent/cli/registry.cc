@@ -115,7 +115,7 @@ std::string help_of(const Command& command, std::string_view program) {
 }
 
 std::string help_of_all(std::string_view program) {
-  std::vector<Row> rows{{"    agent", "run an agent"}};
+  std::vector<Row> rows{{"    agent", "run an agent"}, {"    image", "make images and look into them, where the builder (steppe-image) is"}};
   for (const Command& command : commands()) {
     if (command.name.find(' ') == std::string_view::npos) rows.push_back({std::format("    {}", command.name), std::string(command.summary)});
     if (!command.alias.empty() && command.alias.find('-') == std::string_view::npos) rows.push_back({std::format("    {}", command.alias), std::format("the same as {}", command.name)});
@@ -137,7 +137,7 @@ namespace {
 // The words that one may write behind these words: names of subcommands or, behind none, of commands.
 std::vector<std::string_view> words_behind(std::string_view group) {
   std::vector<std::string_view> names;
-  if (group.empty()) names.push_back("agent");
+  if (group.empty()) names.insert(names.end(), {"agent", "image"});
   for (const Command& command : commands()) {
     if (group.empty()) {
       if (command.name.find(' ') == std::string_view::npos) names.push_back(command.name);

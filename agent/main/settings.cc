@@ -47,14 +47,6 @@ const std::vector<Spec>& specs() {
   return all;
 }
 
-std::string directory_of_program() {
-  char path[PATH_MAX];
-  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
-  if (size <= 0) return "/usr/bin";
-  const std::string program(path, static_cast<size_t>(size));
-  return program.substr(0, program.rfind('/'));
-}
-
 std::string host_name() {
   char name[HOST_NAME_MAX + 1] = {};
   return gethostname(name, sizeof name) == 0 ? std::string(name) : "localhost";
@@ -149,6 +141,14 @@ Result<client::ArtifactSettings> artifact_of(const config::ArtifactLimits& artif
 }
 
 }  // namespace
+
+std::string directory_of_program() {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  if (size <= 0) return "/usr/bin";
+  const std::string program(path, static_cast<size_t>(size));
+  return program.substr(0, program.rfind('/'));
+}
 
 Result<Settings> read_settings(const std::vector<std::string>& words, const std::map<std::string, std::string, std::less<>>& environment) {
   STEPPE_TRY(const Flags flags, Flags::parse(specs(), words));

@@ -46,6 +46,9 @@ struct Settings {
 // From the words behind "agent". kInvalid: what is wrong, where, and what to do. `environment` as the process has it.
 Result<Settings> read_settings(const std::vector<std::string>& words, const std::map<std::string, std::string, std::less<>>& environment);
 
+// Where this program lies, by /proc/self/exe: its siblings are beside it.
+std::string directory_of_program();
+
 // Help of `steppe agent`.
 std::string agent_help(std::string_view program);
 

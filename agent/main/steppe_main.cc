@@ -9,6 +9,8 @@
 #include "agent/client/artifact_fetcher.h"
 #include "agent/client/state_recovery.h"
 #include "agent/main/agent.h"
+#include "agent/main/image_command.h"
+#include "agent/main/settings.h"
 #include "init/io/epoll_loop.h"
 #include "init/io/posix_net.h"
 #include "init/io/scope.h"
@@ -88,6 +90,8 @@ int main(int argc, char** argv) {
     std::printf("%s\n", steppe::cli::help_of_all(program).c_str());
     return 0;
   }
+  if (!words.empty() && words[0] == "image")
+    return steppe::agent::run_image_command(steppe::agent::directory_of_program(), {words.begin() + 1, words.end()}, environment);
   if (!words.empty() && words[0] == "agent") return run_agent(program, {words.begin() + 1, words.end()}, environment);
   return run_command_line(std::move(program), std::move(words), environment);
 }

@@ -60,4 +60,16 @@ Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, 
   return {};
 }
 
+Result<> make_qcow2(const std::string& raw, const std::string& path, Compress compress, const std::string& scratch,
+                    Workbench& bench) {
+  const std::string made = scratch + "/disk.qcow2";
+  // One coroutine: clusters are allocated in the order of the disk, whatever the host is busy with.
+  std::vector<std::string> words = {"convert", "-f", "raw", "-O", "qcow2", "-m", "1", "-o", "compat=1.1"};
+  if (compress == Compress::kYes) words.emplace_back("-c");
+  words.insert(words.end(), {raw, made});
+  STEPPE_TRY_VOID(bench.run({.program = "qemu-img", .arguments = words, .input = {}, .environment = {}}));
+  STEPPE_TRY_VOID(bench.run({.program = "mv", .arguments = {"-f", made, path}, .input = {}, .environment = {}}));
+  return {};
+}
+
 }  // namespace steppe::build

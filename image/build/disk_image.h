@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,5 +14,11 @@ namespace steppe::build {
 // follows from spec and image.
 Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, std::string_view image, Bytes size,
                          const std::string& path, const std::string& scratch, Workbench& bench);
+
+// The disk image `raw` as a qcow2 (version 3, without what is zero), which clouds take. With kYes each cluster is
+// deflated: smaller to send, slower to start. The bytes follow from those of the disk image.
+enum class Compress : uint8_t { kNo, kYes };
+Result<> make_qcow2(const std::string& raw, const std::string& path, Compress compress, const std::string& scratch,
+                    Workbench& bench);
 
 }  // namespace steppe::build

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <format>
 
-#include "image/build/disk_image.h"
+#include "image/build/iso_image.h"
+#include "image/build/package_list.h"
 #include "image/fs/compression.h"
 #include "image/fs/cpio.h"
 #include "image/fs/pseudo.h"
@@ -79,7 +80,7 @@ struct Initrd {
   std::string bytes, manifest;
 };
 Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::string root, const std::string& arguments,
-                           const Shop& shop) {
+                           const Shop& shop, PartsList& parts) {
   STEPPE_TRY(std::string init, take_program(spec.boot.init, spec.boot.strip, shop).wrap("boot.init"));
   fs::Tree first, second;
   STEPPE_TRY_VOID(first.add_file("init", std::move(init), 0755));
@@ -98,19 +99,14 @@ Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::st
   STEPPE_TRY(out.manifest, make_manifest(spec, kernel, arguments, head, root));
   STEPPE_TRY_VOID(second.add_file("steppe.manifest", out.manifest));
   STEPPE_TRY_VOID(second.add_file("root.sqfs", std::move(root)));
+  parts.add("./initrd/", first);
+  parts.add("./initrd/", second);
   // The root is compressed already; what lies before it is not.
   STEPPE_TRY(out.bytes, fs::zstd(as_bytes(head), static_cast<int>(spec.compression.level)));
   out.bytes.append((4 - out.bytes.size() % 4) % 4, '\0');
   STEPPE_TRY(const std::string rest, fs::write_cpio(second, date));
   out.bytes += rest;
   return out;
-}
-
-Result<> write_result(const kernel::Beneath& directory, const Options& options, const std::string& name,
-                      std::string_view bytes, Outcome& outcome) {
-  STEPPE_TRY_VOID(directory.write(name, as_bytes(bytes), 0644).wrap(std::format("write {}", name)));
-  outcome.files.push_back(options.directory + "/" + name);
-  return {};
 }
 
 Result<std::string> signed_image(const spec::Spec& spec, std::string image, Outcome& outcome) {
@@ -132,8 +128,17 @@ struct Parts {
   Kernel kernel;
 };
 
-Result<Parts> make_parts(const spec::Spec& spec, Packages& packages, const std::string& scratch, Workbench& bench,
-                         const Report& report, Outcome& outcome) {
+// What a build takes from, and where it notes what it took.
+struct Shelf {
+  Packages& packages;
+  PartsList& parts;
+};
+
+Result<Parts> make_parts(const spec::Spec& spec, Shelf shelf, const Shop& shop, const Report& report,
+                         Outcome& outcome) {
+  Packages& packages = shelf.packages;
+  Workbench& bench = shop.bench;
+  const std::string& scratch = shop.scratch;
   Parts parts;
   report.step("kernel and modules");
   STEPPE_TRY(parts.kernel, take_kernel(spec, packages));
@@ -149,9 +154,9 @@ Result<Parts> make_parts(const spec::Spec& spec, Packages& packages, const std::
                                tasks.size(), spec.limits.task_root.count, biggest(tree)));
     add_share(outcome.shares, "task root", tasks.size());
     outcome.task_root_size = tasks.size();
+    shelf.parts.add("./task-root/", tree);
   }
   report.step("root");
-  const Shop shop{bench, scratch};
   STEPPE_TRY(fs::Tree root, host_root(spec, parts.kernel, packages, shop));
   if (!tasks.empty()) STEPPE_TRY_VOID(root.add_file("usr/share/steppe/task-root.sqfs", std::move(tasks)));
   STEPPE_TRY(std::string squashfs, make_squashfs(root, spec.compression, spec.image.date_s, scratch, bench));
@@ -161,11 +166,13 @@ Result<Parts> make_parts(const spec::Spec& spec, Packages& packages, const std::
     return Error(Code::kCorrupt, "the finished root does not hold what was put into it");
   STEPPE_TRY_VOID(check_scan(finished));
   add_share(outcome.shares, "root without the task root", squashfs.size() - outcome.task_root_size);
+  shelf.parts.add("./root/", root);
   const size_t root_size = squashfs.size();
   report.step("initrd");
-  STEPPE_TRY(parts.initrd, make_initrd(spec, parts.kernel, std::move(squashfs), parts.arguments, shop));
+  STEPPE_TRY(parts.initrd, make_initrd(spec, parts.kernel, std::move(squashfs), parts.arguments, shop, shelf.parts));
   add_share(outcome.shares, "first process and its modules", parts.initrd.bytes.size() - root_size);
   add_share(outcome.shares, "kernel", parts.kernel.program->size());
+  shelf.parts.add_file("./linux", parts.kernel.program, spec::Role::kKernel);
   outcome.kernel = parts.kernel.release;
   outcome.module_count = parts.kernel.modules.size();
   outcome.absent = parts.kernel.absent;
@@ -236,43 +243,91 @@ Result<fs::Tree> read_squashfs(std::string_view bytes, Bytes limit, Workbench& b
 }
 
 namespace {
-Result<Outcome> build_in(const spec::Spec& spec, const spec::Lock& lock, const Options& options,
-                         const std::string& scratch, const kernel::Beneath& directory, Store& store, Workbench& bench,
-                         const Report& report) {
+// Where results go, and what they are called: "steppe-1.2.3-amd64" and a suffix.
+struct Results {
+  const kernel::Beneath& directory;
+  const Options& options;
+  std::string stem;
+
+  std::string path(std::string_view suffix) const { return std::format("{}/{}{}", options.directory, stem, suffix); }
+  Result<> write(std::string_view suffix, std::string_view bytes, Outcome& outcome) const {
+    const std::string name = std::format("{}{}", stem, suffix);
+    STEPPE_TRY_VOID(directory.write(name, as_bytes(bytes), 0644).wrap(std::format("write {}", name)));
+    outcome.files.push_back(path(suffix));
+    return {};
+  }
+};
+
+Result<> write_netboot(const spec::Spec& spec, const Parts& parts, const Results& results, Outcome& outcome) {
+  const std::string image = results.stem + ".efi", kernel = results.stem + ".vmlinuz",
+                    initrd = results.stem + ".initrd";
+  STEPPE_TRY_VOID(results.write(".vmlinuz", *parts.kernel.program, outcome));
+  STEPPE_TRY_VOID(results.write(".initrd", parts.initrd.bytes, outcome));
+  const std::string title = std::format("Steppe {}", spec.image.version);
+  return results.write(
+      ".ipxe",
+      netboot::ipxe_script(
+          {.title = title, .image = image, .kernel = kernel, .initrd = initrd, .arguments = parts.arguments}),
+      outcome);
+}
+
+// What firmware starts from: disks and disc.
+Result<> write_media(const spec::Spec& spec, const std::string& image, const Results& results, const Shop& shop,
+                     const Report& report, Outcome& outcome) {
+  const Options& options = results.options;
+  if (options.disk_size) {
+    report.step("disk image");
+    STEPPE_TRY_VOID(make_disk_image(spec, outcome.image, image, *options.disk_size, results.path(".raw"), shop.scratch,
+                                    shop.bench));
+    outcome.files.push_back(results.path(".raw"));
+  }
+  if (options.qcow2) {
+    report.step("qcow2");
+    STEPPE_TRY_VOID(
+        make_qcow2(results.path(".raw"), results.path(".qcow2"), options.compress, shop.scratch, shop.bench));
+    outcome.files.push_back(results.path(".qcow2"));
+  }
+  if (options.iso) {
+    report.step("ISO image");
+    STEPPE_TRY_VOID(make_iso_image(spec, outcome.image, image, results.path(".iso"), shop.scratch, shop.bench));
+    outcome.files.push_back(results.path(".iso"));
+  }
+  return {};
+}
+
+Result<Outcome> build_in(const spec::Spec& spec, const spec::Lock& lock, const Results& results, const Shop& shop,
+                         Store& store, const Report& report) {
   Outcome outcome;
   Packages packages(store, lock);
-  STEPPE_TRY(const Parts parts, make_parts(spec, packages, scratch, bench, report, outcome));
+  PartsList list(spec, lock);
+  for (size_t i = 0; i < lock.packages.size(); ++i) {
+    STEPPE_TRY(const fs::Tree* tree, packages.open(lock.packages[i]));
+    list.own(i, *tree);
+  }
+  STEPPE_TRY(const Parts parts, make_parts(spec, {packages, list}, shop, report, outcome));
   report.step("image");
   STEPPE_TRY(const std::string image, make_image(spec, parts, outcome));
-  const std::string stem =
-      std::format("{}-{}-{}", spec.image.name, spec.image.version, spec::architecture_name(spec.image.architecture));
-  STEPPE_TRY_VOID(write_result(directory, options, stem + ".efi", image, outcome));
+  STEPPE_TRY_VOID(results.write(".efi", image, outcome));
   outcome.image = outcome.files.back();
   outcome.size = image.size();
   outcome.digest = sign::sha256_hex(as_bytes(image));
-  if (options.netboot) {
-    STEPPE_TRY_VOID(write_result(directory, options, stem + ".vmlinuz", *parts.kernel.program, outcome));
-    STEPPE_TRY_VOID(write_result(directory, options, stem + ".initrd", parts.initrd.bytes, outcome));
-    const std::string script = netboot::ipxe_script(std::format("Steppe {}", spec.image.version), stem + ".vmlinuz",
-                                                    stem + ".initrd", parts.arguments);
-    STEPPE_TRY_VOID(write_result(directory, options, stem + ".ipxe", script, outcome));
-  }
-  if (options.disk_size) {
-    report.step("disk image");
-    STEPPE_TRY_VOID(make_disk_image(spec, outcome.image, image, *options.disk_size,
-                                    options.directory + "/" + stem + ".raw", scratch, bench));
-    outcome.files.push_back(options.directory + "/" + stem + ".raw");
-  }
+  STEPPE_TRY_VOID(
+      results.write(".spdx.json", spdx_document(spec, results.stem + ".efi", outcome.digest, list.parts()), outcome));
+  if (results.options.netboot) STEPPE_TRY_VOID(write_netboot(spec, parts, results, outcome));
+  STEPPE_TRY_VOID(write_media(spec, image, results, shop, report, outcome));
   return outcome;
 }
 }  // namespace
 
 Result<Outcome> build_image(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
                             Workbench& bench, const Report& report) {
+  if (options.qcow2 && !options.disk_size) return Error(Code::kInvalid, "a qcow2 is a disk image: say of which size");
   STEPPE_TRY(const kernel::Beneath directory, open_directory(options.directory));
   const std::string scratch = std::format(".{}-{}.part", spec.image.name, spec.image.version);
-  Result<Outcome> outcome =
-      build_in(spec, lock, options, options.directory + "/" + scratch, directory, store, bench, report);
+  const Results results{
+      directory, options,
+      std::format("{}-{}-{}", spec.image.name, spec.image.version, spec::architecture_name(spec.image.architecture))};
+  Result<Outcome> outcome = build_in(spec, lock, results, {bench, options.directory + "/" + scratch}, store, report);
   const Result<> cleaned = directory.remove_tree(scratch);
   if (outcome.ok() && !cleaned.ok()) return cleaned.error();
   return outcome;

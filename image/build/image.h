@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "image/build/disk_image.h"
 #include "image/build/root.h"
 #include "image/build/store.h"
 #include "image/build/workbench.h"
@@ -14,9 +15,12 @@
 namespace steppe::build {
 
 struct Options {
-  std::string directory;           // results; absolute
-  std::optional<Bytes> disk_size;  // make a disk image of this size
-  bool netboot = false;            // kernel, initrd and iPXE script beside each other
+  std::string directory;              // results; absolute
+  std::optional<Bytes> disk_size;     // make a disk image of this size
+  bool qcow2 = false;                 // and the same as a qcow2; needs disk_size
+  Compress compress = Compress::kNo;  // the qcow2
+  bool iso = false;
+  bool netboot = false;               // kernel, initrd and iPXE script beside the image
 };
 
 // What takes room in an image, in the order of the size.
@@ -36,7 +40,7 @@ struct Outcome {
   bool is_signed = false;
 };
 
-// Makes `steppe-VERSION-ARCH.efi` and what the options ask for in the directory. Same spec, lock, key and tools: same
+// Makes `steppe-VERSION-ARCH.efi`, the list of what is in it (.spdx.json) and what the options ask for in the directory. Same spec, lock, key and tools: same
 // bytes. The packages are in the store (Store::fetch). kExhausted, with a table of what takes the room, past a limit of
 // the spec; kDenied when the scan of the finished root finds what may not be there. Nothing with an image's name is
 // written before all checks passed.

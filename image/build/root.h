@@ -20,9 +20,10 @@ class Packages {
   // The one package of the kernel.
   Result<const fs::Tree*> kernel();
   Result<std::vector<const fs::Tree*>> all(spec::Role role);
+  // One of the lock's; the tree stays until the end.
+  Result<const fs::Tree*> open(const spec::LockedPackage& package);
 
  private:
-  Result<const fs::Tree*> open(const spec::LockedPackage& package);
   Store& store_;
   const spec::Lock& lock_;
   std::map<std::string, fs::Tree> opened_;  // by digest

@@ -23,6 +23,8 @@ const std::map<std::string_view, std::string_view> kPackages = {{"sqfstar", "squ
                                                                 {"mcopy", "mtools"},
                                                                 {"mmd", "mtools"},
                                                                 {"sfdisk", "fdisk"},
+                                                                {"xorriso", "xorriso"},
+                                                                {"qemu-img", "qemu-utils"},
                                                                 {"dpkg-deb", "dpkg"},
                                                                 {"apt-get", "apt"},
                                                                 {"apt-cache", "apt"},

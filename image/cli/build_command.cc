@@ -126,13 +126,21 @@ Result<> write_lock_file(const std::string& path, const spec::Lock& lock) {
 }  // namespace
 
 Result<int> build_command(Context& context, const std::vector<std::string>& arguments) {
-  STEPPE_TRY(const Words words, Words::parse(arguments, {"netboot", "json"}, {"o", "var", "disk", "store"}));
+  STEPPE_TRY(const Words words, Words::parse(arguments, {"netboot", "iso", "qcow2", "compress", "json"},
+                                               {"o", "var", "disk", "store"}));
+  if (words.has("qcow2") && !words.value("disk"))
+    return Error(Code::kInvalid, "-qcow2 is the disk image in another form: it needs -disk SIZE");
+  if (words.has("compress") && !words.has("qcow2"))
+    return Error(Code::kInvalid, "-compress is about the qcow2 alone: it needs -qcow2");
   STEPPE_TRY(const Start begin, start(context, words));
   const build::Report report = make_report(context);
   STEPPE_TRY(const auto bench, build::Workbench::create());
   build::Store store(begin.store, begin.spec.image.architecture, *bench, report);
   build::Options options{.directory = build::absolute_path(words.value("o").value_or("."), context.working_directory),
                          .disk_size = {},
+                         .qcow2 = words.has("qcow2"),
+                         .compress = words.has("compress") ? build::Compress::kYes : build::Compress::kNo,
+                         .iso = words.has("iso"),
                          .netboot = words.has("netboot")};
   if (const auto size = words.value("disk")) {
     STEPPE_TRY(options.disk_size, parse_byte_size(*size));

@@ -6,8 +6,10 @@ namespace steppe::cli {
 namespace {
 
 constexpr Command kCommands[] = {
-    {"build", "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE] [-netboot] [-store DIR] [-json]",
-     "make an image, and a disk image or a network boot set beside it", build_command},
+    {"build",
+     "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE [-qcow2 [-compress]]] [-iso] [-netboot] [-store DIR] [-json]",
+     "make an image and the list of what is in it; a disk image, a disc or a network boot set beside it",
+     build_command},
     {"lock", "SPEC [-var NAME=VALUE]… [-store DIR]", "pin the newest packages that the spec asks for", lock_command},
     {"inspect", "IMAGE [-json]", "sections, manifest, modules and files of an image", inspect_command},
     {"verify", "IMAGE -cert FILE… [-digest SHA256]", "signature, digest, manifest, modules, and the scan",

@@ -19,6 +19,15 @@ TEST(Layout, FollowsFromSizeAndSeed) {
             std::string::npos);
 }
 
+TEST(Layout, AFileSystemOfItsOwn) {
+  auto made = make_file_system(Bytes::mib(34), kSeed);
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->size, Bytes::mib(36));
+  EXPECT_EQ(made->id, "38396162-6364-8566-a768-696a6b6c6d6e");
+  EXPECT_EQ(made->serial, 0x37363534u);
+  EXPECT_FALSE(make_file_system(Bytes::mib(1), "short").ok());
+}
+
 TEST(Layout, RefusesWhatDoesNotFit) {
   EXPECT_EQ(make_layout(Bytes::mib(60), Bytes::mib(1), kSeed).error().code(), Code::kInvalid);
   EXPECT_EQ(make_layout(Bytes::mib(100), Bytes::mib(98), kSeed).error().code(), Code::kInvalid);

@@ -7,7 +7,11 @@
 namespace steppe::disk {
 namespace {
 constexpr Bytes kLeastEsp = Bytes::mib(64);
-}
+
+// FAT's own tables, directories and the rounding to clusters take less than this.
+uint64_t with_tables(Bytes content) { return content.count + content.count / 50 + (1u << 20); }
+
+}  // namespace
 
 std::string guid_of(std::string_view digest) {
   std::string bytes(digest.substr(0, 16));
@@ -28,14 +32,20 @@ Result<Layout> make_layout(Bytes size, Bytes content, std::string_view seed) {
     return Error(Code::kInvalid,
                  std::format("a disk of {} MiB: at least {}", layout.size.count >> 20, (kLeastEsp.count >> 20) + 2));
   layout.esp_size.count = layout.size.count - 2 * kAlignment.count;  // the last MiB holds the second partition table
-  // FAT's own tables take less than this.
-  if (content.count + content.count / 50 + (1u << 20) > layout.esp_size.count)
+  if (with_tables(content) > layout.esp_size.count)
     return Error(Code::kInvalid, std::format("a disk of {} MiB does not hold files of {} MiB", layout.size.count >> 20,
                                              (content.count >> 20) + 1));
   layout.disk_id = guid_of(seed);
   layout.esp_id = guid_of(seed.substr(16));
   layout.serial = load_le<uint32_t>(seed.data() + 4);
   return layout;
+}
+
+Result<FileSystem> make_file_system(Bytes content, std::string_view seed) {
+  if (seed.size() < 32) return Error(Code::kInvalid, "the ids of a file system need a seed of 32 bytes");
+  return FileSystem{.size = {(with_tables(content) + kAlignment.count - 1) / kAlignment.count * kAlignment.count},
+                    .id = guid_of(seed.substr(8)),
+                    .serial = load_le<uint32_t>(seed.data() + 4)};
 }
 
 std::string sfdisk_script(const Layout& layout) {

@@ -29,6 +29,15 @@ Result<Layout> make_layout(Bytes size, Bytes content, std::string_view seed);
 // For sfdisk(8).
 std::string sfdisk_script(const Layout& layout);
 
+// A file system of its own, without partitions around it: the ESP of an ISO image.
+struct FileSystem {
+  Bytes size;           // whole MiB
+  std::string id;       // a GUID for what holds it
+  uint32_t serial = 0;
+};
+// As small as FAT gets with files of `content` bytes in it. Ids as above.
+Result<FileSystem> make_file_system(Bytes content, std::string_view seed);
+
 // 16 bytes of a digest as a GUID of version 8 (RFC 9562).
 std::string guid_of(std::string_view digest);
 

@@ -4,10 +4,23 @@
 
 namespace steppe::netboot {
 
-std::string ipxe_script(std::string_view title, std::string_view kernel, std::string_view initrd,
-                        std::string_view arguments) {
-  return std::format("#!ipxe\n# {}\nimgfree\nkernel {} initrd={} {}\ninitrd --name {} {}\nboot\n", title, kernel,
-                     initrd, arguments, initrd, initrd);
+std::string ipxe_script(const BootSet& set) {
+  return std::format(
+      "#!ipxe\n"
+      "# {0}\n"
+      "imgfree\n"
+      "iseq ${{platform}} efi && goto efi ||\n"
+      "kernel {2} initrd={3} {4} || goto failed\n"
+      "initrd --name {3} {3} || goto failed\n"
+      "boot || goto failed\n"
+      ":efi\n"
+      "kernel {1} {4} || goto failed\n"
+      "boot || goto failed\n"
+      ":failed\n"
+      "echo {0}: cannot start, trying the next way to boot in 10 seconds\n"
+      "sleep 10\n"
+      "exit 1\n",
+      set.title, set.image, set.kernel, set.initrd, set.arguments);
 }
 
 }  // namespace steppe::netboot

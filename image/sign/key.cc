@@ -61,6 +61,11 @@ std::string sha256(ByteView data) {
   return out;
 }
 std::string sha256_hex(ByteView data) { return hex(as_bytes(sha256(data))); }
+std::string sha1_hex(ByteView data) {
+  std::string out(SHA_DIGEST_LENGTH, '\0');
+  SHA1(reinterpret_cast<const unsigned char*>(data.data()), data.size(), reinterpret_cast<unsigned char*>(out.data()));
+  return hex(as_bytes(out));
+}
 
 Result<PrivateKey> PrivateKey::parse(std::string_view pem, const std::string& name) {
   PrivateKey key;

@@ -15,6 +15,8 @@ namespace steppe::sign {
 // SHA-256: 32 bytes, and as 64 hexadecimal digits.
 std::string sha256(ByteView bytes);
 std::string sha256_hex(ByteView bytes);
+// For formats that demand it beside a better one; nothing here relies on it.
+std::string sha1_hex(ByteView bytes);
 
 struct PrivateKeyFree {
   void operator()(evp_pkey_st* key) const;

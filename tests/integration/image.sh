@@ -63,12 +63,12 @@ echo 1 >"$work/files/one"; echo 2 >"$work/files/two"
 (cd "$work/elsewhere/other files" && umask 077 && echo 2 >two && echo 1 >one && touch -d 2001-01-01 one && chmod 600 two)
 
 # --- Two builds: other directory, time, umask, order of files, time zone and home.
-expect "a build" sh -c "'$bin/steppe-image' build '$work/a.hcl' -o '$work/first' -disk 128MiB -netboot -json >'$work/json'"
+expect "a build" sh -c "'$bin/steppe-image' build '$work/a.hcl' -o '$work/first' -disk 128MiB -qcow2 -iso -netboot -json >'$work/json'"
 digest=$(jq -r .sha256 "$work/json")
 cp "$work/a.hcl" "$work/elsewhere/a.hcl"
-(cd "$work/elsewhere" && umask 077 && TZ=Asia/Tokyo HOME=/tmp LC_ALL=C.UTF-8 "$bin/steppe-image" build a.hcl -var "files=$work/elsewhere/other files" -o second -disk=128MiB -netboot) >"$work/out" 2>&1 ||
+(cd "$work/elsewhere" && umask 077 && TZ=Asia/Tokyo HOME=/tmp LC_ALL=C.UTF-8 "$bin/steppe-image" build a.hcl -var "files=$work/elsewhere/other files" -o second -disk=128MiB -qcow2 -iso -netboot) >"$work/out" 2>&1 ||
   { bad "a build elsewhere"; cat "$work/out"; }
-for name in efi raw vmlinuz initrd ipxe; do
+for name in efi spdx.json raw qcow2 iso vmlinuz initrd ipxe; do
   expect "the same $name" cmp "$work/first/steppe-0.0.7-amd64.$name" "$work/elsewhere/second/steppe-0.0.7-amd64.$name"
 done
 [ "$(sha256sum "$work/first/steppe-0.0.7-amd64.efi" | cut -d' ' -f1)" = "$digest" ] && ok "the digest is the file's" || bad "the digest is the file's ($digest)"
@@ -83,7 +83,54 @@ expect "fsck finds nothing wrong" sh -c "dd if='$work/first/steppe-0.0.7-amd64.r
 mcopy -i "$work/esp" ::/EFI/Linux/steppe-0.0.7.efi "$work/from-esp"
 expect "the disk holds the image" cmp "$work/from-esp" "$work/first/steppe-0.0.7-amd64.efi"
 
+expect "the qcow2 is the same disk" qemu-img compare -f raw -F qcow2 "$work/first/steppe-0.0.7-amd64.raw" "$work/first/steppe-0.0.7-amd64.qcow2"
+expect "and whole" qemu-img check -f qcow2 "$work/first/steppe-0.0.7-amd64.qcow2"
+for name in one two; do expect "a compressed one" image build "$work/a.hcl" -o "$work/$name" -disk 128MiB -qcow2 -compress; done
+expect "is the same disk, too" qemu-img compare -f raw -F qcow2 "$work/first/steppe-0.0.7-amd64.raw" "$work/one/steppe-0.0.7-amd64.qcow2"
+expect "and the same each time" cmp "$work/one/steppe-0.0.7-amd64.qcow2" "$work/two/steppe-0.0.7-amd64.qcow2"
+[ "$(stat -c %s "$work/one/steppe-0.0.7-amd64.qcow2")" -lt "$(stat -c %s "$work/first/steppe-0.0.7-amd64.qcow2")" ] && ok "and smaller" || bad "and smaller"
+
+# --- The disc: El Torito for UEFI up to the volume's end, a GPT for sticks, one file system with the image in it.
+iso=$work/first/steppe-0.0.7-amd64.iso
+xorriso -indev "$iso" -report_el_torito plain -report_system_area plain >"$work/iso-report" 2>&1
+for want in 'El Torito boot img : +1  UEFI  y   none' 'El Torito img path : +1  /esp.img' 'GPT partition path : +2  /esp.img' "Volume id    : 'STEPPE'"; do
+  grep -Eq "$want" "$work/iso-report" && ok "the disc has: $want" || { bad "the disc has: $want"; cat "$work/iso-report"; }
+done
+expect "sfdisk finds nothing wrong with it" sfdisk --verify "$iso"
+expect "its file system comes out" sh -c "xorriso -osirrox on -indev '$iso' -extract /esp.img '$work/iso-esp' 2>/dev/null && fsck.fat -n '$work/iso-esp'"
+mcopy -i "$work/iso-esp" ::/EFI/BOOT/BOOTX64.EFI "$work/from-iso"
+expect "and holds the image" cmp "$work/from-iso" "$work/first/steppe-0.0.7-amd64.efi"
+start=$(sed -n 's/^GPT start and size : *2 *\([0-9]*\) .*/\1/p' "$work/iso-report")
+expect "at the place where its partition table has it" cmp --bytes=1048576 "$work/iso-esp" <(tail -c +$((start * 512 + 1)) "$iso")
+
+# --- The list of what is inside, against the image itself and sha1sum.
+list=$work/first/steppe-0.0.7-amd64.spdx.json
+expect "the list names the image" jq -e --arg digest "$digest" '.spdxVersion == "SPDX-2.3" and .creationInfo.created == "2026-01-02T03:04:05Z" and
+  (.packages[0] | .versionInfo == "0.0.7" and .checksums[0].checksumValue == $digest)' "$list"
+expect "each thing in it has an id of its own, and each relation two ends" jq -e '([.SPDXID] + [.packages[].SPDXID, .files[].SPDXID]) as $ids |
+  ($ids | length == (unique | length)) and ([.relationships[] | .spdxElementId, .relatedSpdxElement] | unique - $ids | length == 0) and
+  ([.relationships[] | select(.relationshipType == "CONTAINS").relatedSpdxElement] | sort) == ($ids - [.SPDXID, "SPDXRef-Image"] | sort)' "$list"
+expect "the verification code is over all files" test "$(jq -r '.packages[0].packageVerificationCode.packageVerificationCodeValue' "$list")" = \
+  "$(jq -r '.files[].checksums[] | select(.algorithm == "SHA1").checksumValue' "$list" | LC_ALL=C sort | tr -d '\n' | sha1sum | cut -d' ' -f1)"
+image inspect -json "$work/first/steppe-0.0.7-amd64.efi" | jq -r '(.root[] | select(.sha256).sha256 as $s | "\($s)  ./root\(.path)"), (.initrd[] | select(.sha256 and .path != "/root.sqfs").sha256 as $s | "\($s)  ./initrd\(.path)")' | LC_ALL=C sort >"$work/inside"
+jq -r '.files[] | select(.fileName != "./linux") | "\(.checksums[1].checksumValue)  \(.fileName)"' "$list" | LC_ALL=C sort >"$work/listed"
+expect "it lists what is inside, with the right digests, and nothing else" cmp "$work/inside" "$work/listed"
+[ "$(wc -l <"$work/listed")" -gt 50 ] && ok "many files" || bad "many files"
+expect "and the kernel" test "$(jq -r '.files[] | select(.fileName == "./linux").checksums[1].checksumValue' "$list")" = "$(sha256sum "$work/first/steppe-0.0.7-amd64.vmlinuz" | cut -d' ' -f1)"
+
+# --- steppe image: the same program by another name, where it is.
+image inspect "$work/first/steppe-0.0.7-amd64.efi" >"$work/by-name"
+expect "steppe image is steppe-image" sh -c "'$bin/steppe' image inspect '$work/first/steppe-0.0.7-amd64.efi' | cmp - '$work/by-name'"
+"$bin/steppe" image frobnicate >"$work/out" 2>&1; [ $? = 2 ] && grep -q 'no command "frobnicate"' "$work/out" && ok "with its words and its exit code" || bad "with its words and its exit code"
+mkdir "$work/node" "$work/path"; cp "$bin/steppe" "$work/node/"
+refused "on a node it says that the builder is elsewhere" 'the builder is not on this machine: there is no steppe-image beside' env PATH=/nonexistent:. "$work/node/steppe" image build x
+ln -s "$bin/steppe-image" "$work/path/steppe-image"
+expect "in PATH it is found" env PATH="$work/path" "$work/node/steppe" image help
+(cd "$work/path" && env PATH=. "$work/node/steppe" image help) >"$work/out" 2>&1 && bad "where one stands it is not looked for" || ok "where one stands it is not looked for"
+
 # --- Bad input.
+refused "a qcow2 of no size" 'needs -disk SIZE' image build "$work/a.hcl" -qcow2 -o "$work/none"
+refused "compressed what?" 'needs -qcow2' image build "$work/a.hcl" -compress -o "$work/none"
 spec "$work/bad.hcl" 's/classes /clases /'
 refused "an unknown key, with its place" 'bad.hcl:10,3-9: Unknown key; There is no key "clases" in kernel; did you mean "classes"\?' image build "$work/bad.hcl" -o "$work/none"
 spec "$work/bad.hcl" 's/"virtio", /"virtoi", /'
