@@ -20,6 +20,16 @@ struct Wanted {
 constexpr Wanted kState{kTypeState, kLabelState, kMinStateMib * kMib, kStateMib * kMib};
 constexpr Wanted kData{kTypeData, kLabelData, kMinDataMib * kMib, 0};
 
+bool is_ours(const Partition& partition) {
+  if (partition.type == *parse_guid(kTypeState) || partition.type == *parse_guid(kTypeData)) return true;
+  return partition.type == *parse_guid(kTypeEsp) && partition.label == kLabelEsp;
+}
+
+// A system of ours is on it: more than data alone.
+bool is_system_disk(const DiskFacts& disk) {
+  return disk.gpt && std::ranges::any_of(disk.gpt->partitions, [](const Partition& partition) { return is_ours(partition) && partition.type != *parse_guid(kTypeData); });
+}
+
 // One disk while its plan is made.
 class DiskPlan {
  public:
@@ -72,11 +82,6 @@ class DiskPlan {
   }
 
  private:
-  static bool is_ours(const Partition& partition) {
-    if (partition.type == *parse_guid(kTypeState) || partition.type == *parse_guid(kTypeData)) return true;
-    return partition.type == *parse_guid(kTypeEsp) && partition.label == kLabelEsp;
-  }
-
   std::string held() const { return disk_.content.empty() ? "nothing, but was not chosen" : disk_.content; }
 
   bool refuse(std::string why) {
@@ -160,11 +165,15 @@ const DiskFacts* choose(const std::vector<DiskFacts>& disks, const std::optional
   std::vector<const DiskFacts*> found;
   for (const DiskFacts& disk : disks)
     if (choice ? fits(disk, *choice) : disk.booted) found.push_back(&disk);
+  if (found.empty() && !choice) {
+    for (const DiskFacts& disk : disks)
+      if (!disk.removable && is_system_disk(disk)) found.push_back(&disk);
+  }
   if (found.size() == 1) return found.front();
   if (found.empty() && !choice) return nullptr;
   std::string names;
   for (const DiskFacts* disk : found) names += (names.empty() ? "" : ", ") + disk->device;
-  actions.push_back({.step = DiskStep::kRefuse, .why = found.empty() ? "no disk fits the choice" : "the choice fits more than one disk: " + names});
+  actions.push_back({.step = DiskStep::kRefuse, .why = found.empty() ? "no disk fits the choice" : choice ? "the choice fits more than one disk: " + names : "more than one disk has a system of ours: " + names});
   return nullptr;
 }
 

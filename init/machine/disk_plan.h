@@ -22,7 +22,8 @@ struct DiskFacts {
   std::string content;            // without a GPT: what its signature says it holds ("ext4", "dos", "LVM2_member"); "": blank
   bool booted = false;            // the running image came from this disk's ESP
   bool removable = false;
-  std::vector<std::string> filesystems;  // of gpt->partitions, in their order: "ext4", "vfat", "" for none
+  // Of gpt->partitions, in their order: "ext4", "vfat", "" for none; also "" while kUnfinished (gpt_write.h).
+  std::vector<std::string> filesystems;
 };
 
 enum class DiskStep : uint8_t {
@@ -56,7 +57,9 @@ struct DiskAction {
 //     there, our filesystem (ext4)                         -> use; data, when it is last, grows first
 //     there, another filesystem                            -> refuse
 //   two disks that fit the choice                          -> refuse, with their names
-//   booted from the network and no disk chosen             -> nothing: state lives in memory
+//   not known what was booted from, no disk chosen         -> the one fixed disk with an ESP or state of ours, as if booted from it
+//                                                             (firmware without variables, or an installed machine booted from the network)
+//   no such disk                                           -> nothing: state lives in memory
 //
 // `wipe` never reaches the disk that was booted from. Partitions are found by type; of several, by label. Pure.
 std::vector<DiskAction> plan_disks(const std::vector<DiskFacts>& disks, const Disks& wanted);

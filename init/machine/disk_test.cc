@@ -212,8 +212,17 @@ TEST(DiskPlan, NeverTouchesAForeignDiskUnasked) {
   table.gpt = gpt_of({{kLinuxData, 1, 100, "home"}}, 10000);
   table.filesystems = {"xfs"};
   broken.gpt_damaged = true;
+  DiskFacts unknown = disk_of(4001, {kEsp, kState, kData}, {"vfat", "ext4", "ext4"});
+  unknown.booted = false;
+  DiskFacts stick = unknown, data_only = disk_of(4001, {kData}, {"ext4"});
+  stick.removable = true;
+  data_only.booted = false;
   check({
       {"netboot, nothing chosen", {foreign}, {}, ""},
+      {"a system of ours, not known to be booted", {unknown, foreign}, {}, "use 2, use 3"},
+      {"two of them", {unknown, unknown}, {}, "refuse: more than one disk has a system of ours: /dev/vda, /dev/vda"},
+      {"one that can be pulled out", {stick}, {}, ""},
+      {"data of ours alone is no system", {data_only}, {}, ""},
       {"chosen and blank",
        {blank},
        {.system = by_serial},

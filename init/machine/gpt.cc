@@ -90,7 +90,7 @@ Result<> read_entries(std::string_view table, Gpt& gpt) {
 }
 
 // kNotFound: no signature there.
-Result<Gpt> read_copy(BlockReader& disk, uint64_t where) {
+Result<GptBytes> read_copy(BlockReader& disk, uint64_t where) {
   STEPPE_TRY(std::string block, read_bytes(disk, where, disk.block_bytes()));
   if (!block.starts_with(kSignature)) return {Code::kNotFound, "GPT: no header at block " + std::to_string(where)};
   uint32_t size = at<uint32_t>(block, 12);
@@ -115,7 +115,7 @@ Result<Gpt> read_copy(BlockReader& disk, uint64_t where) {
   STEPPE_TRY(std::string table, read_bytes(disk, table_at, size_t{gpt.entries} * gpt.entry_bytes));
   if (crc32(as_bytes(table)) != at<uint32_t>(block, 88)) return damaged("its table does not have its checksum");
   STEPPE_TRY_VOID(read_entries(table, gpt));
-  return gpt;
+  return GptBytes{std::move(gpt), std::move(block), std::move(table)};
 }
 
 }  // namespace
@@ -145,27 +145,38 @@ std::string guid_text(const Guid& guid) {
 }
 
 uint32_t crc32(ByteView bytes) {
+  static constexpr std::array<uint32_t, 256> kTable = [] {
+    std::array<uint32_t, 256> table{};
+    for (uint32_t value = 0; value < 256; value++) {
+      table[value] = value;
+      for (int i = 0; i < 8; i++) table[value] = table[value] >> 1 ^ (0xedb88320 & (0u - (table[value] & 1)));
+    }
+    return table;
+  }();
   uint32_t crc = ~0u;
-  for (std::byte byte : bytes) {
-    crc ^= static_cast<uint8_t>(byte);
-    for (int i = 0; i < 8; i++) crc = crc >> 1 ^ (0xedb88320 & (0u - (crc & 1)));
-  }
+  for (std::byte byte : bytes) crc = crc >> 8 ^ kTable[(crc ^ static_cast<uint8_t>(byte)) & 0xff];
   return ~crc;
 }
 
 Result<Gpt> read_gpt(BlockReader& disk) {
+  STEPPE_TRY(GptBytes found, read_gpt_bytes(disk));
+  return std::move(found.gpt);
+}
+
+Result<GptBytes> read_gpt_bytes(BlockReader& disk) {
   if (disk.blocks() < 34 || disk.block_bytes() < 512 || disk.block_bytes() > 4096) return {Code::kNotFound, "GPT: the disk is too small for one"};
-  Result<Gpt> primary = read_copy(disk, 1);
+  Result<GptBytes> primary = read_copy(disk, 1);
   // The primary knows where its backup is; a disk image written to a larger disk has it in the middle.
   uint64_t last = disk.blocks() - 1;
-  uint64_t backup_at = primary.ok() && primary->backup_at > 1 && primary->backup_at <= last ? primary->backup_at : last;
-  Result<Gpt> backup = read_copy(disk, backup_at);
+  uint64_t backup_at = primary.ok() && primary->gpt.backup_at > 1 && primary->gpt.backup_at <= last ? primary->gpt.backup_at : last;
+  Result<GptBytes> backup = read_copy(disk, backup_at);
   if (primary.ok()) {
-    primary->backup_good = backup.ok() && backup->disk == primary->disk && primary->backup_at == last;
+    // Of two whole copies that differ the first counts; the second is to be written again.
+    primary->gpt.backup_good = backup.ok() && backup->gpt.disk == primary->gpt.disk && backup->table == primary->table && primary->gpt.backup_at == last;
     return primary;
   }
   if (backup.ok()) {
-    backup->primary_good = false;
+    backup->gpt.primary_good = false;
     return backup;
   }
   bool none = primary.error().code() == Code::kNotFound && backup.error().code() == Code::kNotFound;

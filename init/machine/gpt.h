@@ -48,6 +48,14 @@ struct Gpt {
 // text says what is wrong with the first. Pure over the reader; reads 2 headers and at most 2 tables of 128 KiB.
 Result<Gpt> read_gpt(BlockReader& disk);
 
+// The same with the good copy's own bytes, for who writes it again.
+struct GptBytes {
+  Gpt gpt;
+  std::string header;  // one block
+  std::string table;   // entries * entry_bytes
+};
+Result<GptBytes> read_gpt_bytes(BlockReader& disk);
+
 uint32_t crc32(ByteView bytes);  // IEEE 802.3, as GPT has it
 
 }  // namespace steppe::machine
