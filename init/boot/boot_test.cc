@@ -133,7 +133,7 @@ TEST(EarlyMounts, every_row_has_the_flags_that_hardening_asks_for) {
       EXPECT_TRUE((row.flags & 2 /* MS_NOSUID */) != 0) << row.target;
       bool devices = std::string_view(row.target) == "/dev" || std::string_view(row.target) == "/dev/pts";
       EXPECT_EQ((row.flags & 4 /* MS_NODEV */) == 0, devices) << row.target;
-      bool executes = devices ? std::string_view(row.target) == "/dev" : std::string_view(row.target) == "/var" ||
+      bool executes = devices ? std::string_view(row.target) == "/dev" : std::string_view(row.target) == "/var" || std::string_view(row.target) == "/data" ||
                       std::string_view(row.target) == "/dev/shm" || std::string_view(row.target) == "/dev/hugepages";
       EXPECT_EQ((row.flags & 8 /* MS_NOEXEC */) == 0, executes) << row.target;
     }

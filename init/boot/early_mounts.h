@@ -18,7 +18,7 @@ struct EarlyMount {
 // /dev /proc /sys /run, in the kernel's first root: what finding and mounting the real one needs. They move with it.
 std::span<const EarlyMount> first_mounts();
 // All others, in the real root, in this order: /dev/pts /dev/shm /tmp /var and the kernel's own file systems.
-// /var is a tmpfs until a state partition is mounted over it.
+// /var, /state and /data are in memory; the machine's partitions are mounted over the last two.
 std::span<const EarlyMount> root_mounts();
 
 // Mounts the rows in order; a missing mount point is made where that is possible (mode 0755). A file system that is

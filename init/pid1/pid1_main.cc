@@ -154,6 +154,11 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
   options.services = {std::move(log), std::move(devices)};
   // An image without this program is for machines that need no configuration and no network.
   if (::access(kNode, X_OK) == 0) {
+    supervise::ServiceProgram storage{"storage", {seconds(480), seconds(10), Duration(0), Gate::kNo, supervise::ServiceRules::Life::kStep}, {}};
+    storage.start.argv = {kNode, "storage"};
+    storage.start.env = agent.start.env;
+    storage.start.standard_output = lasting.log_pipe[1];
+    options.services.push_back(std::move(storage));
     // Needs /efi; the agent asks for everything else about the slots by itself.
     supervise::ServiceProgram slots{"slots", {seconds(120), seconds(10)}, {}};
     slots.rules.life = supervise::ServiceRules::Life::kStep;

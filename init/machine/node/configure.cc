@@ -20,14 +20,15 @@ using machine::Section;
 constexpr size_t kMaxStructures = 16;  // of type 11: one is usual
 
 // What the image's agent has, whatever else is configured.
-constexpr std::string_view kImageSettings = R"(data_dir = "/var/lib/steppe"
+constexpr std::string_view kImageSettings = R"(data_dir = "/state/agent"
 plugin "exec" {{
   config {{
     task_root = "/usr/share/steppe/task-root.sqfs"
   }}
 }}
 client {{
-  enabled = true
+  enabled   = true
+  alloc_dir = "/data/alloc"
   chroot_env {{
     "{}/network/resolv.conf.d" = "/run/resolv.conf.d"
   }}

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "init/machine/node/machine_command.h"
+#include "init/machine/node/storage_command.h"
 #include "init/upgrade/esp/slots_command.h"
 
 int main(int argc, char** argv) {
@@ -10,7 +11,8 @@ int main(int argc, char** argv) {
   const std::string command = words.empty() ? "" : words.front();
   if (!words.empty()) words.erase(words.begin());
   if (command == "machine") return steppe::node::machine_command(words);
+  if (command == "storage") return steppe::node::storage_command(words);
   if (command == "slots") return steppe::esp::slots_command(words);
-  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there is: machine (PID 1 runs it), slots.\n", command.c_str());
+  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there are: machine, storage (PID 1 runs them), slots.\n", command.c_str());
   return 2;
 }

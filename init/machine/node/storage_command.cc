@@ -1,0 +1,63 @@
+#include "init/machine/node/storage_command.h"
+
+#include <cstdio>
+#include <format>
+
+#include "init/boot/kernel_log.h"
+#include "init/io/epoll_loop.h"
+#include "init/machine/node/configure.h"
+#include "init/machine/node/machine_hardware.h"
+#include "init/machine/node/stderr_sink.h"
+#include "init/machine/storage/storage.h"
+#include "init/sys/kernel/beneath.h"
+
+namespace steppe::node {
+namespace {
+
+Result<> run(const std::string& run_directory, const std::string& root) {
+  STEPPE_TRY(kernel::Beneath top, kernel::Beneath::at("/", kernel::Beneath::Links::kFollow));
+  STEPPE_TRY_VOID(top.make_directories(run_directory.substr(1), 0711));
+  STEPPE_TRY(kernel::Beneath directory, kernel::Beneath::at(run_directory));
+  boot::KernelLog console;
+  console.open();
+  const log::Logger logger(std::make_shared<StderrSink>(), &io::system_clock(), log::Level::kInfo);
+  const storage::Speech speech{
+      .say = [&](std::string_view text) { logger.info(text, {}), console.status(std::format("storage: {}", text)); },
+      .wrong = [&](std::string_view text) { logger.warn(text, {}), console.status(std::format("storage: {}", text)); },
+  };
+  if (directory.stat("storage.begun").ok()) {
+    speech.wrong("it did not end well the first time and is not tried again before the next boot");
+    return {};
+  }
+  STEPPE_TRY_VOID(directory.write("storage.begun", {}, 0600));
+  STEPPE_TRY(std::unique_ptr<MachineHardware> hardware, MachineHardware::create(root));
+  // Who is chosen stands in what is there before the network; mistakes in it are said by `steppe-node machine`, which reads it all.
+  auto wanted = [&] {
+    std::vector<std::string> unread;
+    return configure(read_sources(root, unread)).config.disks;
+  };
+  const storage::Outcome outcome = storage::set_up(*hardware, wanted, speech);
+  return directory.write("storage", as_bytes(storage::describe(outcome)), 0644);
+}
+
+}  // namespace
+
+int storage_command(const std::vector<std::string>& words) {
+  std::string run_directory = "/run/steppe", root = "/";
+  for (size_t i = 0; i < words.size(); i += 2) {
+    const bool known = words[i] == "-run" || words[i] == "-root";
+    if (!known || i + 1 == words.size() || !words[i + 1].starts_with('/')) {
+      std::fprintf(stderr, "steppe-node: storage: \"%s\": there are -run DIR and -root DIR, absolute paths\n", words[i].c_str());
+      return 2;
+    }
+    (words[i] == "-run" ? run_directory : root) = words[i + 1];
+  }
+  if (!root.ends_with('/')) root += '/';
+  if (Result<> done = run(run_directory, root); !done.ok()) {
+    std::fprintf(stderr, "steppe-node: storage: %s\n", done.error().message().c_str());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace steppe::node
