@@ -45,6 +45,22 @@ root {
   package "dhcpcd-base" {
     files = ["/usr/sbin/dhcpcd"]
   }
+  # What formats and checks the machine's own partitions, with its libraries; without configuration, everything is asked for by options.
+  package "e2fsprogs" {
+    files = ["/usr/sbin/mke2fs", "/usr/sbin/e2fsck"]
+  }
+  package "libext2fs2t64" {
+    files = ["/usr/lib/x86_64-linux-gnu/libext2fs.so.2*", "/usr/lib/x86_64-linux-gnu/libe2p.so.2*"]
+  }
+  package "libcom-err2" {
+    files = ["/usr/lib/x86_64-linux-gnu/libcom_err.so.2*"]
+  }
+  package "libblkid1" {
+    files = ["/usr/lib/x86_64-linux-gnu/libblkid.so.1*"]
+  }
+  package "libuuid1" {
+    files = ["/usr/lib/x86_64-linux-gnu/libuuid.so.1*"]
+  }
   package "libssl3t64" {
     files = ["/usr/lib/x86_64-linux-gnu/libcrypto.so.3"]
   }

@@ -207,7 +207,7 @@ Result<std::string> take_program(const std::string& path, bool strip, const Shop
 
 Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Packages& packages, const Shop& shop) {
   fs::Tree root;
-  for (const char* path : {"dev", "proc", "sys", "run", "var", "state", "data", "etc/steppe"})
+  for (const char* path : {"dev", "proc", "sys", "run", "var", "state", "data", "efi", "etc/steppe"})
     STEPPE_TRY_VOID(root.add_directory(path));
   STEPPE_TRY_VOID(root.add_directory("tmp", 01777));
   STEPPE_TRY_VOID(copy_package_files(spec, packages, root));

@@ -34,12 +34,17 @@ write_modules_index() {
 make_machine() {
   local work=$1 kernel=$2 variant=$3 release modules programs root=$1/rootfs initrd=$1/initrd.d file lib
   release=${kernel#/boot/vmlinuz-}; modules=/lib/modules/$release
-  mkdir -p "$root"/{usr/bin,usr/lib64,usr/share,usr/lib/x86_64-linux-gnu,etc/ssl/certs,etc/steppe,dev,proc,sys,run,tmp,var,state,data} "$root/usr/lib/modules/$release" "$initrd/modules"
+  mkdir -p "$root"/{usr/bin,usr/lib64,usr/share,usr/lib/x86_64-linux-gnu,etc/ssl/certs,etc/steppe,dev,proc,sys,run,tmp,var,state,data,efi} "$root/usr/lib/modules/$release" "$initrd/modules"
   for lib in bin lib lib64; do ln -s "usr/$lib" "$root/$lib"; done
   cp "$build/bin/steppe-vm-probe" "$root/usr/bin/steppe"
   strip -o "$root/usr/bin/steppe-agent" "$build/bin/steppe"
   cp "$build/bin/steppe-executor" "$root/usr/bin/"
   programs="$build/bin/steppe"
+  case $variant in storage*)
+    add_storage_programs "$root" "$work/packages"
+    cp "$build/bin/steppe-node" "$root/usr/bin/"
+    programs="$programs $build/bin/steppe-node" ;;
+  esac
   if [ "$variant" = network ]; then
     mkdir -p "$root/usr/sbin" "$root/var/lib"
     cp "$build/bin/steppe-node" "$root/usr/bin/"
@@ -61,7 +66,8 @@ make_machine() {
     unpack_module "$file" "$initrd/modules/$lib"
     printf '%s\n' "$lib"
   done <"$work/first" >"$initrd/modules/order"
-  module_closure "$modules" virtio_net virtio_rng i6300esb softdog isofs qemu_fw_cfg | while read -r file; do
+  # shellcheck disable=SC2086 # a list of words
+  module_closure "$modules" virtio_net virtio_rng i6300esb softdog isofs qemu_fw_cfg $storage_modules | while read -r file; do
     lib=$(basename "$file"); lib=${lib%%.ko*}.ko
     unpack_module "$file" "$root/usr/lib/modules/$release/$lib"
   done

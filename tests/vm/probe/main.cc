@@ -15,6 +15,7 @@
 #include <string>
 
 #include "tests/vm/probe/inside.h"
+#include "tests/vm/probe/kept.h"
 #include "tests/vm/probe/report.h"
 #include "tests/vm/probe/stuck.h"
 
@@ -201,6 +202,16 @@ void network() {
   play_agent();
 }
 
+void storage() {
+  beside([](int) {
+    await_log("agent is ready");
+    check_storage();
+    done();
+    ::kill(1, SIGINT);
+  });
+  play_agent();
+}
+
 int play(char** argv) {
   std::string name = read_file("/usr/share/steppe-vm");
   if (name == "boot") boot(argv, false);
@@ -214,6 +225,7 @@ int play(char** argv) {
   if (name == "watchdog") watchdog(true);
   if (name == "watchdog-free") watchdog(false);
   if (name.starts_with("network")) network();
+  if (name.starts_with("storage")) storage();
   if (name == "orphans") orphans(false);
   if (name == "orphans-kept") orphans(true);
   if (name == "never-ready") while (true) ::pause();
