@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <format>
 
+#include "image/build/extension.h"
 #include "image/build/iso_image.h"
 #include "image/build/package_list.h"
 #include "image/fs/compression.h"
@@ -55,8 +56,8 @@ Result<> check_scan(const fs::Tree& root) {
 }
 
 // What the image says of itself. Its build id is the digest of all that runs: kernel, arguments, first archive, root.
-Result<std::string> make_manifest(const spec::Spec& spec, const Kernel& kernel, std::string_view arguments,
-                                  std::string_view head, std::string_view root) {
+Result<std::string> make_manifest(const spec::Spec& spec, const Kernel& kernel, const std::vector<MadeExtension>& extensions,
+                                  std::string_view arguments, std::string_view head, std::string_view root) {
   upgrade::Manifest manifest{.version = spec.image.version,
                              .arch = spec.image.architecture == spec::Architecture::kAmd64 ? "x86-64" : "arm64"};
   manifest.security_version = static_cast<uint64_t>(spec.image.security_version);
@@ -66,21 +67,15 @@ Result<std::string> make_manifest(const spec::Spec& spec, const Kernel& kernel, 
   for (const std::string_view part : {std::string_view(*kernel.program), arguments, head, root})
     digests += sign::sha256(as_bytes(part));
   manifest.build_id = upgrade::sha256(as_bytes(digests));
-  for (const spec::Extension& one : spec.extensions) {
-    upgrade::Extension extension{.name = one.name, .size = one.size};
-    STEPPE_TRY(const std::string bytes, unhex(one.digest));
-    std::memcpy(extension.digest.data(), bytes.data(), extension.digest.size());
-    manifest.extensions.push_back(std::move(extension));
-  }
-  std::ranges::sort(manifest.extensions, {}, &upgrade::Extension::name);
+  for (const MadeExtension& one : extensions) manifest.extensions.push_back(one.named);
   return upgrade::encode_manifest(manifest);
 }
 
 struct Initrd {
   std::string bytes, manifest;
 };
-Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::string root, const std::string& arguments,
-                           const Shop& shop, PartsList& parts) {
+Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, const std::vector<MadeExtension>& extensions, std::string root,
+                           const std::string& arguments, const Shop& shop, PartsList& parts) {
   STEPPE_TRY(std::string init, take_program(spec.boot.init, spec.boot.strip, shop).wrap("boot.init"));
   fs::Tree first, second;
   STEPPE_TRY_VOID(first.add_file("init", std::move(init), 0755));
@@ -96,7 +91,7 @@ Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::st
   const uint32_t date = static_cast<uint32_t>(spec.image.date_s);
   STEPPE_TRY(const std::string head, fs::write_cpio(first, date));
   Initrd out;
-  STEPPE_TRY(out.manifest, make_manifest(spec, kernel, arguments, head, root));
+  STEPPE_TRY(out.manifest, make_manifest(spec, kernel, extensions, arguments, head, root));
   STEPPE_TRY_VOID(second.add_file("steppe.manifest", out.manifest));
   STEPPE_TRY_VOID(second.add_file("root.sqfs", std::move(root)));
   parts.add("./initrd/", first);
@@ -109,16 +104,23 @@ Result<Initrd> make_initrd(const spec::Spec& spec, const Kernel& kernel, std::st
   return out;
 }
 
+Result<> write_extensions(const std::vector<MadeExtension>& extensions, const kernel::Beneath& directory, const Options& options,
+                          Outcome& outcome) {
+  for (const MadeExtension& one : extensions) {
+    outcome.extensions.push_back(one.named);
+    if (one.bytes.empty()) continue;
+    const std::string name = one.named.name + ".ext";
+    STEPPE_TRY_VOID(directory.write(name, as_bytes(one.bytes), 0644).wrap(std::format("write {}", name)));
+    outcome.files.push_back(options.directory + "/" + name);
+  }
+  return {};
+}
+
 Result<std::string> signed_image(const spec::Spec& spec, std::string image, Outcome& outcome) {
-  if (spec.signing.key.empty()) return image;
-  STEPPE_TRY(const std::string key_text, io::read_path(spec.signing.key, Bytes::mib(1)).wrap("sign.key"));
-  STEPPE_TRY(const std::string certificate_text,
-             io::read_path(spec.signing.certificate, Bytes::mib(1)).wrap("sign.certificate"));
-  STEPPE_TRY(const sign::PrivateKey key, sign::PrivateKey::parse(key_text, spec.signing.key));
-  STEPPE_TRY(const sign::Certificate certificate,
-             sign::Certificate::parse_pem(certificate_text, spec.signing.certificate));
+  STEPPE_TRY(const std::optional<Signer> signer, read_signer(spec.signing));
+  if (!signer) return image;
   outcome.is_signed = true;
-  return sign::sign_program(as_bytes(image), key, certificate);
+  return sign::sign_program(as_bytes(image), signer->key, signer->certificate);
 }
 
 // The parts of an image before they become one file.
@@ -126,6 +128,7 @@ struct Parts {
   Initrd initrd;
   std::string arguments;
   Kernel kernel;
+  std::vector<MadeExtension> extensions;
 };
 
 // What a build takes from, and where it notes what it took.
@@ -156,6 +159,8 @@ Result<Parts> make_parts(const spec::Spec& spec, Shelf shelf, const Shop& shop, 
     outcome.task_root_size = tasks.size();
     shelf.parts.add("./task-root/", tree);
   }
+  STEPPE_TRY(parts.extensions, make_extensions(spec, parts.kernel, packages, shop, report));
+  for (const MadeExtension& one : parts.extensions) shelf.parts.add(std::format("./extensions/{}/", one.named.name), one.tree);
   report.step("root");
   STEPPE_TRY(fs::Tree root, host_root(spec, parts.kernel, packages, shop));
   if (!tasks.empty()) STEPPE_TRY_VOID(root.add_file("usr/share/steppe/task-root.sqfs", std::move(tasks)));
@@ -169,7 +174,7 @@ Result<Parts> make_parts(const spec::Spec& spec, Shelf shelf, const Shop& shop, 
   shelf.parts.add("./root/", root);
   const size_t root_size = squashfs.size();
   report.step("initrd");
-  STEPPE_TRY(parts.initrd, make_initrd(spec, parts.kernel, std::move(squashfs), parts.arguments, shop, shelf.parts));
+  STEPPE_TRY(parts.initrd, make_initrd(spec, parts.kernel, parts.extensions, std::move(squashfs), parts.arguments, shop, shelf.parts));
   add_share(outcome.shares, "first process and its modules", parts.initrd.bytes.size() - root_size);
   add_share(outcome.shares, "kernel", parts.kernel.program->size());
   shelf.parts.add_file("./linux", parts.kernel.program, spec::Role::kKernel);
@@ -242,6 +247,26 @@ Result<fs::Tree> read_squashfs(std::string_view bytes, Bytes limit, Workbench& b
   return fs::read_pseudo(as_bytes(listing), limit);
 }
 
+Result<Outcome> build_extensions(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
+                                 Workbench& bench, const Report& report) {
+  STEPPE_TRY(const kernel::Beneath directory, open_directory(options.directory));
+  const std::string scratch = std::format(".{}-{}.part", spec.image.name, spec.image.version);
+  Packages packages(store, lock);
+  Outcome outcome;
+  const auto build = [&]() -> Result<> {
+    report.step("kernel and modules");
+    STEPPE_TRY(const Kernel kernel, take_kernel(spec, packages));
+    STEPPE_TRY(const auto made, make_extensions(spec, kernel, packages, Shop{bench, options.directory + "/" + scratch}, report));
+    outcome.kernel = kernel.release;
+    return write_extensions(made, directory, options, outcome);
+  };
+  const Result<> built = build();
+  const Result<> cleaned = directory.remove_tree(scratch);
+  if (!built.ok()) return built.error();
+  if (!cleaned.ok()) return cleaned.error();
+  return outcome;
+}
+
 namespace {
 // Where results go, and what they are called: "steppe-1.2.3-amd64" and a suffix.
 struct Results {
@@ -309,6 +334,7 @@ Result<Outcome> build_in(const spec::Spec& spec, const spec::Lock& lock, const R
   STEPPE_TRY(const std::string image, make_image(spec, parts, outcome));
   STEPPE_TRY_VOID(results.write(".efi", image, outcome));
   outcome.image = outcome.files.back();
+  STEPPE_TRY_VOID(write_extensions(parts.extensions, results.directory, results.options, outcome));
   outcome.size = image.size();
   outcome.digest = sign::sha256_hex(as_bytes(image));
   STEPPE_TRY_VOID(

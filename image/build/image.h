@@ -11,6 +11,7 @@
 #include "image/rootfs/scan.h"
 #include "image/spec/lock.h"
 #include "image/spec/spec.h"
+#include "init/upgrade/manifest.h"
 
 namespace steppe::build {
 
@@ -37,6 +38,7 @@ struct Outcome {
   size_t module_count = 0;
   std::vector<Share> shares;
   std::vector<std::string> absent;  // Kernel::absent
+  std::vector<upgrade::Extension> extensions;  // that the image names; those made here are among the files, as NAME.ext
   bool is_signed = false;
 };
 
@@ -46,6 +48,10 @@ struct Outcome {
 // written before all checks passed.
 Result<Outcome> build_image(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
                             Workbench& bench, const Report& report);
+
+// The extensions of the spec alone, for the kernel that it names. Of the outcome: files, kernel, extensions.
+Result<Outcome> build_extensions(const spec::Spec& spec, const spec::Lock& lock, const Options& options, Store& store,
+                                 Workbench& bench, const Report& report);
 
 // A tree as a squashfs, compressed by zstd, with every time `date_s`.
 Result<std::string> make_squashfs(const fs::Tree& tree, const spec::Compression& compression, int64_t date_s,

@@ -4,6 +4,7 @@
 #include <format>
 #include <set>
 
+#include "image/sign/key.h"
 #include "image/spec/module_classes.h"
 #include "init/base/text.h"
 #include "init/io/path_file.h"
@@ -40,6 +41,17 @@ Result<std::pair<std::string, std::string>> find_kernel(const fs::Tree& tree, co
                std::format("{}: several kernels ({}): say which with kernel.version", where, join(found, ", ")));
 }
 
+// What patterns of names name. A pattern for a module that is built in names none.
+Result<std::set<std::string>> named_modules(const spec::TextList& patterns, const rootfs::ModuleSet& set) {
+  std::set<std::string> names;
+  for (const std::string& pattern : patterns) {
+    const auto found = set.match(pattern);
+    if (found.empty() && !set.is_builtin(pattern)) return Error(Code::kNotFound, std::format("modules: the kernel has no module \"{}\"", pattern));
+    names.insert(found.begin(), found.end());
+  }
+  return names;
+}
+
 Result<std::vector<std::string>> wanted_modules(const spec::Kernel& spec, rootfs::ModuleSet& set,
                                                 std::vector<std::string>& absent) {
   std::set<std::string> names;
@@ -50,12 +62,8 @@ Result<std::vector<std::string>> wanted_modules(const spec::Kernel& spec, rootfs
       names.insert(found.begin(), found.end());
     }
   }
-  for (const std::string& pattern : spec.modules) {
-    const auto found = set.match(pattern);
-    if (found.empty() && !set.is_builtin(pattern))
-      return Error(Code::kNotFound, std::format("kernel.modules: the kernel has no module \"{}\"", pattern));
-    names.insert(found.begin(), found.end());
-  }
+  STEPPE_TRY(std::set<std::string> named, named_modules(spec.modules, set).wrap("kernel"));
+  names.merge(named);
   for (const std::string& name : spec.initrd) {
     if (set.has(name))
       names.insert(rootfs::plain_name(name));
@@ -65,9 +73,9 @@ Result<std::vector<std::string>> wanted_modules(const spec::Kernel& spec, rootfs
   return std::vector<std::string>(names.begin(), names.end());
 }
 
-Result<> copy_package_files(const spec::Spec& spec, Packages& packages, fs::Tree& root) {
-  for (const spec::PackageFiles& one : spec.packages) {
-    STEPPE_TRY(const fs::Tree* tree, packages.open(spec::Role::kRoot, one.package));
+Result<> copy_package_files(const std::vector<spec::PackageFiles>& wanted, spec::Role role, Packages& packages, fs::Tree& root) {
+  for (const spec::PackageFiles& one : wanted) {
+    STEPPE_TRY(const fs::Tree* tree, packages.open(role, one.package));
     for (const std::string& pattern : one.files) {
       const auto paths = paths_like(*tree, pattern);
       if (paths.empty())
@@ -75,6 +83,10 @@ Result<> copy_package_files(const spec::Spec& spec, Packages& packages, fs::Tree
       for (const std::string& path : paths) STEPPE_TRY_VOID(root.add(path, *tree->find(path)));
     }
   }
+  return {};
+}
+
+Result<> copy_bundles(const spec::Spec& spec, Packages& packages, fs::Tree& root) {
   for (const spec::Bundle& one : spec.bundles) {
     STEPPE_TRY(const fs::Tree* tree, packages.open(spec::Role::kRoot, one.package));
     std::string content;
@@ -90,6 +102,24 @@ Result<> copy_package_files(const spec::Spec& spec, Packages& packages, fs::Tree
     }
     STEPPE_TRY_VOID(root.add_file(one.path, std::move(content)));
   }
+  return {};
+}
+
+Result<> add_modules(const std::string& release, const std::map<std::string, rootfs::Module>& modules, fs::Tree& root) {
+  const std::string directory = "usr/lib/modules/" + release + "/";
+  for (const auto& [name, module] : modules) STEPPE_TRY_VOID(root.add(directory + module.path, fs::Node{.content = module.content}));
+  return root.add_file(directory + "modules.index", rootfs::write_module_index(modules));
+}
+
+Result<> add_files(const std::vector<spec::File>& files, const std::vector<spec::Link>& links, const Shop& shop, fs::Tree& root) {
+  for (const spec::File& one : files) {
+    std::string content = one.content.value_or("");
+    if (!one.content) {
+      STEPPE_TRY(content, take_program(one.source, one.strip, shop).wrap(std::format("file \"{}\"", one.path)));
+    }
+    STEPPE_TRY_VOID(root.add_file(one.path, std::move(content), one.mode));
+  }
+  for (const spec::Link& one : links) STEPPE_TRY_VOID(root.add_symlink(one.path, one.target));
   return {};
 }
 
@@ -146,6 +176,12 @@ Result<Kernel> take_kernel(const spec::Spec& spec, Packages& packages) {
   STEPPE_TRY(rootfs::ModuleSet set, rootfs::ModuleSet::open(*tree, module_directory));
   STEPPE_TRY(const auto names, wanted_modules(spec.kernel, set, kernel.absent));
   STEPPE_TRY(kernel.modules, set.select(names));
+  for (const spec::Extension& extension : spec.extensions) {
+    if (extension.modules.empty()) continue;
+    const std::string where = std::format("extension \"{}\"", extension.name);
+    STEPPE_TRY(const auto own_names, named_modules(extension.modules, set).wrap(where));
+    STEPPE_TRY(kernel.extensions[extension.name], set.select({own_names.begin(), own_names.end()}).wrap(where));
+  }
   for (const std::string& wanted : spec.kernel.initrd) {
     const auto module = kernel.modules.find(rootfs::plain_name(wanted));
     if (module == kernel.modules.end()) continue;  // built in
@@ -205,28 +241,34 @@ Result<std::string> take_program(const std::string& path, bool strip, const Shop
   return bytes;
 }
 
+Result<fs::Tree> extension_root(const spec::Extension& extension, const Kernel& kernel, Packages& packages, const Shop& shop) {
+  fs::Tree root;
+  STEPPE_TRY_VOID(copy_package_files(extension.packages, spec::Role::kExtension, packages, root));
+  STEPPE_TRY_VOID(add_files(extension.files, extension.links, shop, root));
+  if (const auto modules = kernel.extensions.find(extension.name); modules != kernel.extensions.end())
+    STEPPE_TRY_VOID(add_modules(kernel.release, modules->second, root));
+  return root;
+}
+
 Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Packages& packages, const Shop& shop) {
   fs::Tree root;
   for (const char* path : {"dev", "proc", "sys", "run", "var", "state", "data", "efi", "etc/steppe"})
     STEPPE_TRY_VOID(root.add_directory(path));
   STEPPE_TRY_VOID(root.add_directory("tmp", 01777));
-  STEPPE_TRY_VOID(copy_package_files(spec, packages, root));
-  const std::string modules = "usr/lib/modules/" + kernel.release + "/";
-  for (const auto& [name, module] : kernel.modules)
-    STEPPE_TRY_VOID(root.add(modules + module.path, fs::Node{.content = module.content}));
-  STEPPE_TRY_VOID(root.add_file(modules + "modules.index", rootfs::write_module_index(kernel.modules)));
+  STEPPE_TRY_VOID(copy_package_files(spec.packages, spec::Role::kRoot, packages, root));
+  STEPPE_TRY_VOID(copy_bundles(spec, packages, root));
+  STEPPE_TRY_VOID(add_modules(kernel.release, kernel.modules, root));
   STEPPE_TRY_VOID(root.add_file("usr/lib/os-release", os_release(spec)));
   STEPPE_TRY_VOID(root.add_symlink("etc/os-release", "../usr/lib/os-release"));
   for (const spec::Directory& one : spec.directories) STEPPE_TRY_VOID(root.add_directory(one.path, one.mode));
-  for (const spec::File& one : spec.files) {
-    std::string content = one.content.value_or("");
-    if (!one.content) {
-      STEPPE_TRY(content, take_program(one.source, one.strip, shop).wrap(std::format("file \"{}\"", one.path)));
-    }
-    STEPPE_TRY_VOID(root.add_file(one.path, std::move(content), one.mode));
+  STEPPE_TRY_VOID(add_files(spec.files, spec.links, shop, root));
+  for (size_t i = 0; i < spec.signing.also_trusted.size(); ++i) {
+    const std::string& path = spec.signing.also_trusted[i];
+    STEPPE_TRY(const std::string pem, io::read_path(path, Bytes::mib(1)).wrap("sign.also_trusted"));
+    STEPPE_TRY(const sign::Certificate certificate, sign::Certificate::parse_pem(pem, path));
+    STEPPE_TRY_VOID(root.add_file(std::format("usr/share/steppe/extension-keys/{}.crt", i), certificate.pem()));
   }
-  for (const spec::Link& one : spec.links) STEPPE_TRY_VOID(root.add_symlink(one.path, one.target));
-  // A machine takes images of whoever made the one that it runs (init/upgrade/esp).
+  // A machine takes images of whoever made the one that it runs (init/upgrade/esp), and extensions by their keys.
   if (!spec.signing.certificate.empty()) {
     STEPPE_TRY(std::string certificate, io::read_path(spec.signing.certificate, Bytes::mib(1)).wrap("sign.certificate"));
     STEPPE_TRY_VOID(root.add_file("usr/share/steppe/keys/image.crt", std::move(certificate)));

@@ -35,6 +35,9 @@ struct Kernel {
   std::map<std::string, rootfs::Module> modules;  // all that go into the root
   std::vector<std::string> initrd;                // names, in load order: what mounting the root needs
   std::vector<std::string> absent;                // of the classes: patterns that this kernel has nothing for
+  // Of the extensions made with the image, by the extension's name: its modules with all that they need, so that none depends on
+  // what an image happens to hold.
+  std::map<std::string, std::map<std::string, rootfs::Module>> extensions;
 };
 Result<Kernel> take_kernel(const spec::Spec& spec, Packages& packages);
 
@@ -47,6 +50,9 @@ struct Shop {
 };
 // A program of the build host, without its symbols if asked.
 Result<std::string> take_program(const std::string& path, bool strip, const Shop& shop);
+
+// What an extension made here holds: its packages' files, files and links, and its modules with an index of their own.
+Result<fs::Tree> extension_root(const spec::Extension& extension, const Kernel& kernel, Packages& packages, const Shop& shop);
 
 // The host's root, but for the task root's file.
 Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Packages& packages, const Shop& shop);

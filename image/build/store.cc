@@ -37,8 +37,8 @@ std::string file_name(const spec::LockedPackage& package) {
 
 }  // namespace
 
-Store::Store(std::string directory, spec::Architecture architecture, Workbench& workbench, const Report& report)
-    : directory_(std::move(directory)), architecture_(architecture), workbench_(workbench), report_(report) {}
+Store::Store(std::string directory, spec::Architecture architecture, spec::TextList components, Workbench& workbench, const Report& report)
+    : directory_(std::move(directory)), architecture_(architecture), components_(std::move(components)), workbench_(workbench), report_(report) {}
 
 std::vector<std::string> Store::apt_options() const {
   const std::string apt = directory_ + "/apt", name(spec::architecture_name(architecture_));
@@ -51,7 +51,30 @@ std::vector<std::string> Store::apt_options() const {
     out.emplace_back("-o");
     out.push_back(option);
   }
+  if (own_sources_) {
+    out.insert(out.end(), {"-o", "Dir::Etc::sourcelist=" + apt + "/sources-" + name + ".list", "-o", "Dir::Etc::sourceparts=-"});
+  }
   return out;
+}
+
+// The host's own sources, one line each, with more components.
+Result<> Store::add_components() {
+  std::vector<std::string> words = apt_options();
+  words.insert(words.end(), {"indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)", "Created-By: Packages"});
+  STEPPE_TRY(const std::string answer, workbench_.run({.program = "apt-get", .arguments = std::move(words)}).wrap("/etc/apt/sources.list"));
+  std::string list;
+  for (const std::string_view line : split(answer, '\n')) {
+    const auto columns = split(line, ' ');
+    if (columns.size() < 4 || columns[2] != "main") continue;
+    const std::string by = columns[3].starts_with('/') ? std::format("[signed-by={}] ", columns[3]) : "";
+    const std::string source = std::format("deb {}{} {} main {}\n", by, columns[0], columns[1], join(components_, " "));
+    if (!list.contains(source)) list += source;
+  }
+  if (list.empty()) return Error(Code::kNotFound, "apt's sources name no archive with the component main, so there is none to take others from");
+  STEPPE_TRY(const kernel::Beneath store, open_directory(directory_));
+  STEPPE_TRY_VOID(store.write(std::format("apt/sources-{}.list", spec::architecture_name(architecture_)), as_bytes(list), 0644));
+  own_sources_ = true;
+  return {};
 }
 
 Result<> Store::prepare() {
@@ -62,6 +85,7 @@ Result<> Store::prepare() {
                                   "apt/state-" + name + "/lists/partial", "apt/cache-" + name + "/archives/partial"})
     STEPPE_TRY_VOID(store.make_directories(path, 0755));
   STEPPE_TRY_VOID(store.write("apt/status", {}, 0644));  // nothing is installed: every dependency is listed
+  if (!components_.empty()) STEPPE_TRY_VOID(add_components());
   report_.step("reading the archive's package lists");
   std::vector<std::string> words = apt_options();
   words.insert(words.end(), {"-q", "update"});

@@ -21,7 +21,8 @@ struct Report {
 // own under STORE/apt: nothing is installed, the host's lists stay as they are.
 class Store {
  public:
-  Store(std::string directory, spec::Architecture architecture, Workbench& workbench, const Report& report);
+  // `components`: of the archive, beside those that the host's sources name.
+  Store(std::string directory, spec::Architecture architecture, spec::TextList components, Workbench& workbench, const Report& report);
 
   // Resolves what the spec wants as of now and fetches all of it. Needs the network.
   Result<spec::Lock> resolve(const spec::Spec& spec);
@@ -35,6 +36,7 @@ class Store {
 
  private:
   Result<> prepare();
+  Result<> add_components();
   std::vector<std::string> apt_options() const;
   Result<std::string> apt(const std::string& program, std::vector<std::string> words);
   // Name, version and architecture of packages, by what apt would download for `words`.
@@ -46,9 +48,10 @@ class Store {
 
   std::string directory_;
   spec::Architecture architecture_;
+  spec::TextList components_;
   Workbench& workbench_;
   const Report& report_;
-  bool updated_ = false;
+  bool updated_ = false, own_sources_ = false;
 };
 
 }  // namespace steppe::build

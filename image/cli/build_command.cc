@@ -74,6 +74,15 @@ std::string as_json(const build::Outcome& outcome) {
   writer.key("signed"), writer.boolean(outcome.is_signed);
   writer.key("kernel"), writer.text(outcome.kernel);
   writer.key("modules"), writer.unsigned_integer(outcome.module_count);
+  writer.key("extensions"), writer.begin_array();
+  for (const upgrade::Extension& one : outcome.extensions) {
+    writer.begin_object();
+    writer.key("name"), writer.text(one.name);
+    writer.key("sha256"), writer.text(hex(one.digest));
+    writer.key("bytes"), writer.unsigned_integer(one.size);
+    writer.end_object();
+  }
+  writer.end_array();
   writer.key("files"), writer.begin_array();
   for (const std::string& file : outcome.files) writer.text(file);
   writer.end_array();
@@ -92,12 +101,20 @@ std::string as_json(const build::Outcome& outcome) {
   return out + "\n";
 }
 
+std::string extensions_text(const build::Outcome& outcome) {
+  std::string out;
+  for (const upgrade::Extension& one : outcome.extensions)
+    out += std::format("  extension {} {} {:.2f} MiB\n", one.name, hex(one.digest), static_cast<double>(one.size) / (1 << 20));
+  return out;
+}
+
 std::string as_text(const build::Outcome& outcome) {
   std::string out = std::format("{}\n  sha256 {}\n  {:.2f} MiB, {}, kernel {}, {} modules\n", outcome.image,
                                 outcome.digest, static_cast<double>(outcome.size) / (1 << 20),
                                 outcome.is_signed ? "signed" : "NOT signed", outcome.kernel, outcome.module_count);
   for (const build::Share& share : outcome.shares)
     out += std::format("  {:>8.2f} MiB  {}\n", static_cast<double>(share.bytes) / (1 << 20), share.name);
+  out += extensions_text(outcome);
   for (size_t i = 1; i < outcome.files.size(); ++i) out += outcome.files[i] + "\n";
   return out;
 }
@@ -126,7 +143,7 @@ Result<> write_lock_file(const std::string& path, const spec::Lock& lock) {
 }  // namespace
 
 Result<int> build_command(Context& context, const std::vector<std::string>& arguments) {
-  STEPPE_TRY(const Words words, Words::parse(arguments, {"netboot", "iso", "qcow2", "compress", "json"},
+  STEPPE_TRY(const Words words, Words::parse(arguments, {"netboot", "iso", "qcow2", "compress", "only-extensions", "json"},
                                                {"o", "var", "disk", "store"}));
   if (words.has("qcow2") && !words.value("disk"))
     return Error(Code::kInvalid, "-qcow2 is the disk image in another form: it needs -disk SIZE");
@@ -135,7 +152,7 @@ Result<int> build_command(Context& context, const std::vector<std::string>& argu
   STEPPE_TRY(const Start begin, start(context, words));
   const build::Report report = make_report(context);
   STEPPE_TRY(const auto bench, build::Workbench::create());
-  build::Store store(begin.store, begin.spec.image.architecture, *bench, report);
+  build::Store store(begin.store, begin.spec.image.architecture, begin.spec.components, *bench, report);
   build::Options options{.directory = build::absolute_path(words.value("o").value_or("."), context.working_directory),
                          .disk_size = {},
                          .qcow2 = words.has("qcow2"),
@@ -161,6 +178,13 @@ Result<int> build_command(Context& context, const std::vector<std::string>& argu
       STEPPE_TRY_VOID(write_lock_file(options.directory + "/resolved.lock", lock));
     }
   }
+  if (words.has("only-extensions")) {
+    STEPPE_TRY(const build::Outcome outcome, build::build_extensions(begin.spec, lock, options, store, *bench, report));
+    if (context.terminal) context.error("\r\x1b[K");
+    context.out(extensions_text(outcome));
+    for (const std::string& file : outcome.files) context.out(file + "\n");
+    return 0;
+  }
   STEPPE_TRY(const build::Outcome outcome, build::build_image(begin.spec, lock, options, store, *bench, report));
   if (context.terminal) context.error("\r\x1b[K");
   for (const std::string& name : outcome.absent)
@@ -174,7 +198,7 @@ Result<int> lock_command(Context& context, const std::vector<std::string>& argum
   STEPPE_TRY(const Start begin, start(context, words));
   const build::Report report = make_report(context);
   STEPPE_TRY(const auto bench, build::Workbench::create());
-  build::Store store(begin.store, begin.spec.image.architecture, *bench, report);
+  build::Store store(begin.store, begin.spec.image.architecture, begin.spec.components, *bench, report);
   STEPPE_TRY(const spec::Lock lock, store.resolve(begin.spec));
   const std::string path = spec::lock_path(begin.spec.file);
   STEPPE_TRY_VOID(write_lock_file(path, lock));

@@ -7,12 +7,12 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"build",
-     "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE [-qcow2 [-compress]]] [-iso] [-netboot] [-store DIR] [-json]",
-     "make an image and the list of what is in it; a disk image, a disc or a network boot set beside it",
+     "SPEC [-o DIR] [-var NAME=VALUE]… [-disk SIZE [-qcow2 [-compress]]] [-iso] [-netboot] [-only-extensions] [-store DIR] [-json]",
+     "make an image with its extensions and the list of what is in it; a disk image, a disc or a network boot set beside it",
      build_command},
     {"lock", "SPEC [-var NAME=VALUE]… [-store DIR]", "pin the newest packages that the spec asks for", lock_command},
-    {"inspect", "IMAGE [-json]", "sections, manifest, modules and files of an image", inspect_command},
-    {"verify", "IMAGE -cert FILE… [-digest SHA256]", "signature, digest, manifest, modules, and the scan",
+    {"inspect", "IMAGE|EXTENSION [-json]", "sections, manifest, modules and files of an image; record and files of an extension", inspect_command},
+    {"verify", "IMAGE|EXTENSION -cert FILE… [-digest SHA256]", "signature, digest, manifest, modules, and the scan; or hash tree",
      verify_command},
     {"diff", "IMAGE IMAGE", "what differs; ends with 1 when something does", diff_command},
     {"scan", "IMAGE|SQUASHFS", "shells, interpreters, set-id bits and capabilities on the host's side", scan_command},

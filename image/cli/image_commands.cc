@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <format>
 
+#include "image/build/extension.h"
 #include "image/build/image.h"
 #include "image/build/inspect.h"
 #include "image/cli/commands.h"
@@ -130,6 +131,45 @@ std::string inspection_text(const build::Inspection& image) {
   return out;
 }
 
+std::string extension_json(const build::ExtensionView& view) {
+  const extension::Record& record = view.header.record;
+  std::string out;
+  json::Writer writer(&out, json::Style::kPretty);
+  writer.begin_object();
+  for (const auto& [key, value] : {std::pair<std::string_view, std::string>{"name", record.name}, {"version", record.version}, {"arch", record.arch},
+                                   {"holds", extension::holds_text(record.holds)}, {"kernel", record.kernel}, {"root", hex(record.root)},
+                                   {"salt", hex(as_bytes(record.salt))}, {"record_sha256", hex(view.header.digest)}, {"sha256", view.digest}})
+    writer.key(key), writer.text(value);
+  writer.key("bytes"), writer.unsigned_integer(view.size);
+  writer.key("data_bytes"), writer.unsigned_integer(record.data_size);
+  writer.key("signed"), writer.boolean(!view.header.signature.empty());
+  writer.key("files"), write_nodes(writer, view.tree);
+  writer.end_object();
+  return out + "\n";
+}
+
+std::string extension_text(const build::ExtensionView& view) {
+  const extension::Record& record = view.header.record;
+  std::string out = std::format("extension         {} {}\nprocessor         {}\nholds             {}\n", record.name, record.version, record.arch,
+                                extension::holds_text(record.holds));
+  if (!record.kernel.empty()) out += std::format("kernel            {}\n", record.kernel);
+  out += std::format("root hash         {}\nsalt              {}\nsize              {} ({} of data)\nrecord            {}\nsha256            {}\n", hex(record.root),
+                     hex(as_bytes(record.salt)), view.size, record.data_size, hex(view.header.digest), view.digest);
+  out += std::format("signed            {}\n\n", view.header.signature.empty() ? "no" : "yes, not verified here");
+  for (const auto& [path, node] : view.tree.nodes())
+    out += std::format("{:04o} {:>10}  /{}{}{}\n", node.mode, node.bytes().size(), path, node.target.empty() ? "" : " -> ", node.target);
+  return out;
+}
+
+int say_checks(Context& context, const std::vector<build::Check>& checks) {
+  int code = 0;
+  for (const build::Check& check : checks) {
+    context.out(check.fault.empty() ? std::format("ok      {}\n", check.name) : std::format("FAILED  {}: {}\n", check.name, check.fault));
+    if (!check.fault.empty()) code = 1;
+  }
+  return code;
+}
+
 }  // namespace
 
 Result<int> inspect_command(Context& context, const std::vector<std::string>& arguments) {
@@ -137,6 +177,11 @@ Result<int> inspect_command(Context& context, const std::vector<std::string>& ar
   if (words.rest().size() != 1) return Error(Code::kInvalid, "expected the path of one image");
   STEPPE_TRY(const std::string file, read_file(context, words.rest()[0]));
   STEPPE_TRY(const auto bench, build::Workbench::create());
+  if (extension::looks_like_extension(as_bytes(file))) {
+    STEPPE_TRY(const build::ExtensionView view, build::inspect_extension(as_bytes(file), *bench));
+    context.out(words.has("json") ? extension_json(view) : extension_text(view));
+    return 0;
+  }
   STEPPE_TRY(const build::Inspection image, build::inspect_image(as_bytes(file), *bench));
   context.out(words.has("json") ? inspection_json(image) : inspection_text(image));
   return 0;
@@ -148,20 +193,17 @@ Result<int> verify_command(Context& context, const std::vector<std::string>& arg
   STEPPE_TRY(const auto certificates, trusted(context, words));
   STEPPE_TRY(const std::string file, read_file(context, words.rest()[0]));
   STEPPE_TRY(const auto bench, build::Workbench::create());
+  if (extension::looks_like_extension(as_bytes(file))) {
+    STEPPE_TRY(const build::ExtensionView view, build::inspect_extension(as_bytes(file), *bench));
+    return say_checks(context, build::verify_extension(as_bytes(file), view, certificates, words.value("digest").value_or("")));
+  }
   // Nothing inside is looked at before the signature holds.
   if (const auto found = sign::verify_program(as_bytes(file), certificates); !found.ok()) {
     context.out(std::format("FAILED  signature: {}\n", found.error().message()));
     return 1;
   }
   STEPPE_TRY(const build::Inspection image, build::inspect_image(as_bytes(file), *bench));
-  int code = 0;
-  for (const build::Check& check :
-       build::verify_image(as_bytes(file), image, certificates, words.value("digest").value_or(""))) {
-    context.out(check.fault.empty() ? std::format("ok      {}\n", check.name)
-                                    : std::format("FAILED  {}: {}\n", check.name, check.fault));
-    if (!check.fault.empty()) code = 1;
-  }
-  return code;
+  return say_checks(context, build::verify_image(as_bytes(file), image, certificates, words.value("digest").value_or("")));
 }
 
 Result<int> diff_command(Context& context, const std::vector<std::string>& arguments) {

@@ -221,6 +221,13 @@ Result<std::string> strip_signatures(ByteView file) {
   return out;
 }
 
+Result<std::string> sign_digest(std::string_view digest, const PrivateKey& key, const Certificate& certificate) {
+  if (!certificate.belongs_to(key))
+    return Error(Code::kInvalid, std::format("the certificate of {} is not one for this key", certificate.subject()));
+  if (digest.size() != 32) return Error(Code::kInvalid, "expected a SHA-256 to sign");
+  return make_pkcs7(digest, key, certificate);
+}
+
 Result<std::string> sign_program(ByteView file, const PrivateKey& key, const Certificate& certificate) {
   if (!certificate.belongs_to(key))
     return Error(Code::kInvalid, std::format("the certificate of {} is not one for this key", certificate.subject()));

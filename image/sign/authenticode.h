@@ -19,6 +19,10 @@ std::string authenticode_digest(ByteView file, const uki::Pe& pe);
 // digest alone), so same file and key, same bytes. kInvalid when key and certificate do not belong together.
 Result<std::string> sign_program(ByteView file, const PrivateKey& key, const Certificate& certificate);
 
+// The same signature over a digest alone (32 bytes), as PKCS#7: for what is no program. What is signed that way must not begin as a program
+// does ("MZ"), so that one can never stand for the other.
+Result<std::string> sign_digest(std::string_view digest, const PrivateKey& key, const Certificate& certificate);
+
 // The file without its signatures: what was signed, byte for byte, when `sign_program` made it.
 Result<std::string> strip_signatures(ByteView file);
 

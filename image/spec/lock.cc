@@ -17,10 +17,10 @@ bool plain(std::string_view text) {
 }
 
 Result<Role> parse_role(std::string_view text) {
-  for (const Role role : {Role::kKernel, Role::kRoot, Role::kTask}) {
+  for (const Role role : {Role::kKernel, Role::kRoot, Role::kTask, Role::kExtension}) {
     if (role_name(role) == text) return role;
   }
-  return Error(Code::kInvalid, std::format("expected kernel, root or task, found \"{}\"", text));
+  return Error(Code::kInvalid, std::format("expected kernel, root, task or extension, found \"{}\"", text));
 }
 
 Result<> parse_line(std::string_view line, Lock& lock) {
@@ -50,6 +50,7 @@ std::string_view role_name(Role role) {
     case Role::kKernel: return "kernel";
     case Role::kRoot: return "root";
     case Role::kTask: return "task";
+    case Role::kExtension: return "extension";
   }
   return "";
 }
@@ -91,6 +92,8 @@ std::vector<std::pair<Role, std::string>> wanted_packages(const Spec& spec) {
   if (!spec.kernel.package.empty()) out.emplace_back(Role::kKernel, spec.kernel.package);
   for (const PackageFiles& one : spec.packages) out.emplace_back(Role::kRoot, one.package);
   for (const Bundle& one : spec.bundles) out.emplace_back(Role::kRoot, one.package);
+  for (const Extension& extension : spec.extensions)
+    for (const PackageFiles& one : extension.packages) out.emplace_back(Role::kExtension, one.package);
   for (const std::string& name : spec.task_root.packages) out.emplace_back(Role::kTask, name);
   std::ranges::sort(out);
   out.erase(std::ranges::unique(out).begin(), out.end());

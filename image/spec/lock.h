@@ -10,7 +10,7 @@
 namespace steppe::spec {
 
 // What a package is fetched for.
-enum class Role : uint8_t { kKernel, kRoot, kTask };
+enum class Role : uint8_t { kKernel, kRoot, kTask, kExtension };
 std::string_view role_name(Role role);
 
 struct LockedPackage {

@@ -75,7 +75,7 @@ void read_kernel(Body& body, const Place& place, Kernel& kernel) {
   body.texts("initrd", kernel.initrd);
 }
 
-void read_file(Body& body, const Place& place, const std::string& path, Spec& spec) {
+void read_file(Body& body, const Place& place, const std::string& path, std::vector<File>& files) {
   File file{.path = path};
   place.path(body, "source", file.source);
   std::string content;
@@ -84,27 +84,31 @@ void read_file(Body& body, const Place& place, const std::string& path, Spec& sp
     body.missing("source", "either the path of a file or its content");
   body.mode("mode", file.mode);
   body.flag("strip", file.strip);
-  spec.files.push_back(std::move(file));
+  files.push_back(std::move(file));
+}
+
+void read_link(Body& body, const std::string& path, std::vector<Link>& links) {
+  Link link{.path = path, .target = {}};
+  if (!body.text("target", link.target) || link.target.empty()) body.missing("target", "what the link leads to");
+  links.push_back(std::move(link));
+}
+
+void read_package(Body& body, const std::string& name, std::vector<PackageFiles>& packages) {
+  PackageFiles files{.package = name, .files = {}};
+  body.texts("files", files.files);
+  if (files.files.empty()) body.missing("files", "patterns of the package's paths");
+  packages.push_back(std::move(files));
 }
 
 void read_root(Body& body, const Place& place, Spec& spec) {
-  body.labelled("file", [&](Body& inner, const std::string& path) { read_file(inner, place, path, spec); });
-  body.labelled("link", [&](Body& inner, const std::string& path) {
-    Link link{.path = path, .target = {}};
-    if (!inner.text("target", link.target) || link.target.empty()) inner.missing("target", "what the link leads to");
-    spec.links.push_back(std::move(link));
-  });
+  body.labelled("file", [&](Body& inner, const std::string& path) { read_file(inner, place, path, spec.files); });
+  body.labelled("link", [&](Body& inner, const std::string& path) { read_link(inner, path, spec.links); });
   body.labelled("directory", [&](Body& inner, const std::string& path) {
     Directory directory{.path = path};
     inner.mode("mode", directory.mode);
     spec.directories.push_back(std::move(directory));
   });
-  body.labelled("package", [&](Body& inner, const std::string& name) {
-    PackageFiles files{.package = name, .files = {}};
-    inner.texts("files", files.files);
-    if (files.files.empty()) inner.missing("files", "patterns of the package's paths");
-    spec.packages.push_back(std::move(files));
-  });
+  body.labelled("package", [&](Body& inner, const std::string& name) { read_package(inner, name, spec.packages); });
   body.labelled("bundle", [&](Body& inner, const std::string& path) {
     Bundle bundle{.path = path, .package = {}, .files = {}};
     if (!inner.text("package", bundle.package)) inner.missing("package", "where the files come from");
@@ -114,18 +118,27 @@ void read_root(Body& body, const Place& place, Spec& spec) {
   });
 }
 
-void read_extension(Body& body, const std::string& name, Spec& spec) {
-  Extension extension{.name = name, .digest = {}};
-  if (!body.text("sha256", extension.digest))
-    body.missing("sha256", "the digest of the extension's file");
-  else if (auto bytes = unhex(extension.digest); !bytes.ok() || bytes->size() != 32)
+void read_extension(Body& body, const Place& place, const std::string& name, Spec& spec) {
+  Extension extension;
+  extension.name = name;
+  place.path(body, "path", extension.file);
+  const bool elsewhere = body.text("sha256", extension.digest);
+  if (auto bytes = unhex(extension.digest); elsewhere && (!bytes.ok() || bytes->size() != 32))
     body.bad("sha256", "expected 64 hexadecimal digits");
-  if (!is_name(name)) body.bad("sha256", std::format("the name \"{}\" is not at most 32 of a-z, 0-9 and '-'", name));
   int64_t size = 0;
-  body.integer("size", size, 1, int64_t{1} << 40);
-  if (size == 0) body.missing("size", "how many bytes the extension's file has");
+  body.integer("size", size, 1, int64_t{1} << 41);
+  if (elsewhere && size == 0) body.missing("size", "how many bytes the extension's file has");
   extension.size = static_cast<uint64_t>(size);
   extension.digest = lower(extension.digest);
+  body.text("version", extension.version);
+  body.texts("modules", extension.modules);
+  body.labelled("package", [&](Body& inner, const std::string& label) { read_package(inner, label, extension.packages); });
+  body.labelled("file", [&](Body& inner, const std::string& label) { read_file(inner, place, label, extension.files); });
+  body.labelled("link", [&](Body& inner, const std::string& label) { read_link(inner, label, extension.links); });
+  const bool holds = !extension.modules.empty() || !extension.packages.empty() || !extension.files.empty();
+  const int ways = (holds ? 1 : 0) + (extension.file.empty() ? 0 : 1) + (elsewhere ? 1 : 0);
+  if (ways != 1) body.missing("path", "one of: what it holds (modules, package, file), the path of one made elsewhere, or sha256 and size of one");
+  if (!is_name(name)) body.bad("version", std::format("the name \"{}\" is not at most 32 of a-z, 0-9 and '-'", name));
   spec.extensions.push_back(std::move(extension));
 }
 
@@ -158,10 +171,18 @@ void read_all(Body& body, const Place& place, Spec& spec) {
     inner.texts("remove", spec.task_root.remove);
     inner.links("links", spec.task_root.links);
   });
-  body.labelled("extension", [&](Body& inner, const std::string& name) { read_extension(inner, name, spec); });
+  body.labelled("extension", [&](Body& inner, const std::string& name) { read_extension(inner, place, name, spec); });
+  body.block("archive", [&](Body& inner) {
+    inner.texts("components", spec.components);
+    for (const std::string& one : spec.components)
+      if (!is_name(one)) inner.bad("components", std::format("\"{}\" is no component of Debian's archive", one));
+  });
   body.block("sign", [&](Body& inner) {
     place.path(inner, "key", spec.signing.key);
     place.path(inner, "certificate", spec.signing.certificate);
+    inner.texts("also_trusted", spec.signing.also_trusted);
+    for (std::string& path : spec.signing.also_trusted)
+      if (!path.starts_with('/')) path = std::format("{}/{}", place.directory, path);
     if (spec.signing.key.empty() != spec.signing.certificate.empty())
       inner.missing("key", "key and certificate belong together");
   });

@@ -74,13 +74,24 @@ struct TaskRoot {
   std::map<std::string, std::string> links;  // path -> target
 };
 
+// A signed read-only file system that the image names and does not hold (init/upgrade/extension/record.h): made elsewhere (`file`, or
+// `digest` and `size` of one that is not at hand), or made with the image of what follows.
 struct Extension {
-  std::string name, digest;  // 64 hexadecimal digits: SHA-256 of the file
+  std::string name;
+  std::string file;          // made elsewhere
+  std::string digest;        // 64 hexadecimal digits: SHA-256 of the file
   uint64_t size = 0;         // of the file, bytes
+  std::string version;       // the image's, unless said
+  TextList modules;          // patterns of names, with what they need
+  std::vector<PackageFiles> packages;
+  std::vector<File> files;
+  std::vector<Link> links;
+  bool made_here() const { return file.empty() && digest.empty(); }
 };
 
 struct Signing {
   std::string key, certificate;  // PEM files; empty: the image stays unsigned
+  TextList also_trusted;         // certificates, PEM files, by whose keys extensions may be signed beside this one
 };
 
 struct Limits {
@@ -95,6 +106,7 @@ struct Compression {
 struct Spec {
   std::string file;  // where it was read
   Image image;
+  TextList components;  // of the archive, beside those that the build host has: "non-free-firmware"
   Kernel kernel;
   Boot boot;
   std::vector<File> files;

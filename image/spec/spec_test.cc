@@ -42,6 +42,13 @@ extension "gpu" {
   sha256 = "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
   size   = 4096
 }
+extension "nic" {
+  modules = ["e100"]
+  package "firmware-intel-misc" { files = ["/usr/lib/firmware/e100/*"] }
+  link "/usr/lib/firmware/x" { target = "y" }
+}
+extension "far" { path = "far.ext" }
+archive { components = ["non-free-firmware"] }
 limits { image = "5MiB" }
 )";
 
@@ -56,6 +63,12 @@ TEST(Spec, ReadsEverything) {
   EXPECT_TRUE(spec->files[1].content && spec->files[1].content->empty());
   EXPECT_EQ(spec->limits.image, Bytes::mib(5));
   EXPECT_EQ(spec->extensions[0].digest, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+  EXPECT_FALSE(spec->extensions[0].made_here());
+  EXPECT_TRUE(spec->extensions[1].made_here());
+  EXPECT_EQ(spec->extensions[1].modules, TextList{"e100"});
+  EXPECT_EQ(spec->extensions[1].packages[0].package, "firmware-intel-misc");
+  EXPECT_EQ(spec->extensions[2].file, "/specs/far.ext");
+  EXPECT_EQ(spec->components, TextList{"non-free-firmware"});
   EXPECT_EQ(spec->task_root.links.at("/bin"), "usr/bin");
 }
 
@@ -76,6 +89,11 @@ TEST(Spec, SaysWhatIsWrongAndWhere) {
       {"\"5MiB\"", "\"five\"", "a size such as"},
       {"1970-01-02T00:00:00Z", "yesterday", "a time such as"},
       {"0123456789abcdef0123456789ABCDEF", "0123", "64 hexadecimal digits"},
+      {"  size   = 4096", "", "size must be set"},
+      {"{ path = \"far.ext\" }", "{}", "path must be set: one of"},
+      {"{ path = \"far.ext\" }", "{\n path = \"far.ext\"\n modules = [\"x\"]\n}", "path must be set: one of"},
+      {"extension \"far\"", "extension \"FAR\"", "at most 32 of a-z"},
+      {"[\"non-free-firmware\"]", "[\"../x\"]", "no component"},
       {"  package   = \"linux-image-amd64\"", "", "kernel.package must be set"},
       {"content = \"\"", "", "source must be set"},
       {"target = \"usr/lib\"", "", "target must be set"},
@@ -105,13 +123,13 @@ TEST(Lock, ThereAndBack) {
   Lock lock{.packages = {{Role::kKernel, "linux-image-6.12", "6.12.1-1", "amd64", digest},
                          {Role::kTask, "dash", "1:0.5~x+b1", "amd64", digest}},
             .asked = wanted_packages(spec)};
-  ASSERT_EQ(lock.asked.size(), 5u);
+  ASSERT_EQ(lock.asked.size(), 6u);
   auto back = parse_lock(write_lock(lock), "a.lock");
   ASSERT_TRUE(back.ok()) << back.error().message();
   EXPECT_EQ(back->packages, lock.packages);
   EXPECT_TRUE(check_lock(spec, *back, "a.lock").ok());
   back->asked.pop_back();
-  EXPECT_NE(check_lock(spec, *back, "a.lock").error().message().find("+sed (task)"), std::string::npos);
+  EXPECT_NE(check_lock(spec, *back, "a.lock").error().message().find("+firmware-intel-misc (extension)"), std::string::npos);
   EXPECT_EQ(lock_path("/specs/a.hcl"), "/specs/a.lock");
 }
 

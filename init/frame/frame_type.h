@@ -21,6 +21,10 @@ enum Type : uint16_t {
   kImageExtension = 41,
   kSlotRecord = 42,
   kImageVerdict = 43,
+  kExtensionRecord = 50,
+  kExtensionSignature = 51,
+  kExtensionVerdict = 52,
+  kExtensionStates = 53,
   kControlRequest = 60,
   kControlReply = 61,
 };

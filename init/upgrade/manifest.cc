@@ -11,13 +11,7 @@ namespace {
 
 constexpr uint16_t kVersion = 1;
 enum Tag : uint16_t { kTagVersion = 1, kTagArch, kTagSecurity, kTagKernel, kTagBuildId, kTagExtensions, kTagTaskRoot, kTagBuilt };
-enum ExtensionTag : uint16_t { kTagName = 1, kTagDigest, kTagSize };
-
-bool good_name(std::string_view name) {
-  auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return !name.empty() && name.size() <= 64 && plain(name.front()) &&
-         std::ranges::all_of(name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
-}
+enum ExtensionTag : uint16_t { kTagName = 1, kTagDigest, kTagSize, kTagRecord };
 
 Result<> check(const Manifest& manifest) {
   STEPPE_TRY_VOID(check_version(manifest.version));
@@ -31,19 +25,21 @@ Result<> check(const Manifest& manifest) {
     return {Code::kInvalid, "more than " + std::to_string(kMaxExtensions) + " extensions"};
   const Extension* last = nullptr;
   for (const Extension& extension : manifest.extensions) {
-    if (!good_name(extension.name)) return {Code::kInvalid, "extension name \"" + extension.name.substr(0, 80) + "\""};
+    if (!good_extension_name(extension.name)) return {Code::kInvalid, "extension name \"" + extension.name.substr(0, 80) + "\""};
     if (last && last->name >= extension.name)
       return {Code::kInvalid, "extension " + extension.name + ": names must be unique and in order"};
     last = &extension;
   }
-  if (manifest.task_root && !good_name(manifest.task_root->name)) return {Code::kInvalid, "task root's name"};
+  if (manifest.task_root && !good_extension_name(manifest.task_root->name)) return {Code::kInvalid, "task root's name"};
   return {};
 }
 
 std::string encode(const Extension& extension) {
   frame::Builder builder(frame::kImageExtension, kVersion);
   builder.text(kTagName, extension.name).bytes(kTagDigest, extension.digest);
-  return builder.integer(kTagSize, static_cast<int64_t>(extension.size)).finish();
+  builder.integer(kTagSize, static_cast<int64_t>(extension.size));
+  if (extension.record) builder.bytes(kTagRecord, *extension.record);
+  return builder.finish();
 }
 
 Result<Extension> decode_extension(ByteView& rest) {
@@ -57,10 +53,21 @@ Result<Extension> decode_extension(ByteView& rest) {
     return {Code::kCorrupt, "extension: digest or size is missing or of the wrong length"};
   std::ranges::copy(digest, extension.digest.begin());
   extension.size = static_cast<uint64_t>(size);
+  if (message.has(kTagRecord)) {
+    ByteView record = message.bytes(kTagRecord);
+    if (record.size() != sizeof(Digest)) return {Code::kCorrupt, "extension: the digest of its record has the wrong length"};
+    std::ranges::copy(record, extension.record.emplace().begin());
+  }
   return extension;
 }
 
 }  // namespace
+
+bool good_extension_name(std::string_view name) {
+  auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 64 && plain(name.front()) &&
+         std::ranges::all_of(name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
+}
 
 Result<std::string> encode_manifest(const Manifest& manifest) {
   STEPPE_TRY_VOID(check(manifest).wrap("image manifest"));
