@@ -4,6 +4,7 @@
 
 #include "init/base/text.h"
 #include "init/machine/kernel_arguments.h"
+#include "init/machine/remote_sources.h"
 #include "init/machine/smbios.h"
 #include "init/machine/sources.h"
 
@@ -256,6 +257,51 @@ TEST(Sources, SettingsBecomeConfiguration) {
   }
   EXPECT_TRUE(config_links({{"config", "https://host/x"}}).ok());
   EXPECT_EQ(config_links({{"config", "http://host/x"}}).error().message().find("steppe.config: is \"http://host/x\", expected https"), 0u);
+}
+
+TEST(Sources, ADigestMayStandBesideItsUrl) {
+  const std::string digest(64, 'a');
+  EXPECT_EQ(config_links({{"config", "http://h/x"}, {"config_sha256", digest}})->config, "http://h/x#sha256=" + digest);
+  EXPECT_EQ(config_links({{"config", "https://first/"}, {"config", "https://second/"}})->config, "https://first/");
+  for (const std::vector<Setting>& wrong : std::vector<std::vector<Setting>>{{{"config_sha256", digest}},
+                                                                             {{"config", "http://h/x"}, {"config_sha256", "ab"}},
+                                                                             {{"config", "http://h/x#sha256=" + digest}, {"config_sha256", digest}},
+                                                                             {{"config_server", "http://h/x#sha256=" + digest}},
+                                                                             {{"config", "file:///etc/passwd"}}})
+    EXPECT_FALSE(config_links(wrong).ok()) << wrong[0].value;
+}
+
+TEST(RemoteSources, AreAskedByAddressUuidAndCloud) {
+  const std::string digest(64, 'A'), lower_digest(64, 'a');
+  const MachineFacts facts{{"02:00:5e:10:00:01", "02:00:5E:10:00:02"}, "12345678-abcd-0000-0000-0123456789ab", "QEMU"};
+  auto urls = [&](const std::vector<Setting>& settings, const MachineFacts& of) {
+    std::string out;
+    Result<std::vector<RemoteSource>> sources = remote_sources(settings, of);
+    if (!sources.ok()) return sources.error().message();
+    for (const RemoteSource& source : *sources)
+      out += std::string(source.trust == Trust::kLocal ? "local " : "") + std::string(origin_name(source.origin)) + "/" + std::to_string(source.link) + " " +
+             (source.url.empty() ? source.name() : source.url) + "\n";
+    return out;
+  };
+  EXPECT_EQ(urls({}, facts), "");
+  EXPECT_EQ(urls({{"config", "http://h/x#sha256=" + digest}}, facts), "local kernel arguments/0 http://h/x\n");
+  EXPECT_EQ(remote_sources({{"config", "http://h/x#sha256=" + digest}}, facts)->front().sha256, lower_digest);
+  EXPECT_EQ(urls({{"config", "https://h/x"}}, facts), "kernel arguments/0 https://h/x\n") << "https says who, not what";
+  EXPECT_EQ(urls({{"config", "https://h/${uuid}?m=${mac}"}}, facts),
+            "HTTP by MAC/0 https://h/12345678-abcd-0000-0000-0123456789ab?m=02-00-5e-10-00-01\n"
+            "HTTP by MAC/0 https://h/12345678-abcd-0000-0000-0123456789ab?m=02-00-5e-10-00-02\n");
+  EXPECT_EQ(urls({{"config_server", "https://h/base/"}}, facts),
+            "HTTP by MAC/1 https://h/base/mac-02-00-5e-10-00-01\nHTTP by MAC/1 https://h/base/mac-02-00-5e-10-00-02\n"
+            "HTTP by UUID/1 https://h/base/uuid-12345678-abcd-0000-0000-0123456789ab\n");
+  EXPECT_EQ(urls({{"config_server", "https://h"}}, {}), "") << "nothing to ask by";
+  EXPECT_EQ(urls({}, {{}, "", "Amazon EC2"}), "cloud metadata/2 EC2 user data\n");
+  EXPECT_EQ(urls({}, {{}, "", "Google"}), "cloud metadata/2 GCE user data\n");
+  EXPECT_EQ(urls({{"metadata", "none"}}, {{}, "", "Google"}), "");
+  EXPECT_EQ(urls({{"metadata", "ec2"}}, facts), "cloud metadata/2 EC2 user data\n");
+  EXPECT_EQ(urls({{"metadata", "azure"}}, facts), "steppe.metadata is \"azure\", expected ec2, gce or none");
+  EXPECT_EQ(remote_sources({{"config", "https://h/x?token=secret"}}, facts)->front().name(), "https://h/x");
+  MachineFacts many{std::vector<std::string>(40, "02:00:5e:10:00:01"), "", ""};
+  EXPECT_EQ(remote_sources({{"config_server", "https://h"}}, many)->size(), kMaxRemoteSources);
 }
 
 TEST(Sources, TheFirstOneWithASectionCounts) {

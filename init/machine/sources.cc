@@ -109,7 +109,7 @@ std::optional<Result<>> take(const Setting& setting, MachineConfig& config) {
 }
 
 // Settings that others act on.
-constexpr std::string_view kElsewhere[] = {"config", "config_server", "maintenance", "install", "debug", "root", "state", "data"};
+constexpr std::string_view kElsewhere[] = {"config", "config_server", "config_sha256", "metadata", "standalone", "maintenance", "install", "debug", "root", "state", "data"};
 
 void take_section(Section section, const MachineConfig& from, MachineConfig& into) {
   switch (section) {
@@ -157,6 +157,10 @@ Trust trust_of(Origin origin) {
   return Trust::kRemote;
 }
 
+bool names_machine(const MachineConfig& config) {
+  return config.given.contains(Section::kIdentity) || config.given.contains(Section::kJoin) || config.given.contains(Section::kAgent);
+}
+
 bool may_set(Trust trust, Section section) {
   switch (section) {
     case Section::kIdentity:
@@ -189,8 +193,8 @@ Fragment fragment_of(Origin origin, const std::vector<Setting>& settings, hcl::D
     } else if (!taken && std::ranges::find(kElsewhere, setting.name) == std::end(kElsewhere)) {
       diagnostics.error(fragment.name, "Unknown name",
                         "\"" + setting.name +
-                            "\" is not known; there are: agent, config, config_server, console, datacenter, dns, hostname, ip, join_token, "
-                            "maintenance, node_class, node_pool, ntp, region, retry_join");
+                            "\" is not known; there are: agent, config, config_server, config_sha256, console, datacenter, dns, hostname, ip, join_token, "
+                            "maintenance, metadata, node_class, node_pool, ntp, region, retry_join, standalone");
     }
   }
   return fragment;
@@ -198,12 +202,21 @@ Fragment fragment_of(Origin origin, const std::vector<Setting>& settings, hcl::D
 
 Result<ConfigLinks> config_links(const std::vector<Setting>& settings) {
   ConfigLinks links;
+  std::string digest;
   for (const Setting& setting : settings) {
-    std::string* into = setting.name == "config" ? &links.config : setting.name == "config_server" ? &links.config_server : nullptr;
-    if (!into) continue;
-    STEPPE_TRY_VOID(check_url(setting.value).wrap("steppe." + setting.name));
-    *into = setting.value;
+    std::string* into = setting.name == "config"          ? &links.config
+                        : setting.name == "config_server" ? &links.config_server
+                        : setting.name == "config_sha256" ? &digest
+                                                          : nullptr;
+    if (into && into->empty()) *into = setting.value;
   }
+  if (!digest.empty() && links.config.empty()) return {Code::kInvalid, "steppe.config_sha256 stands without steppe.config=URL"};
+  if (!digest.empty() && links.config.find('#') != links.config.npos) return {Code::kInvalid, "steppe.config has a digest of its own beside steppe.config_sha256"};
+  if (!digest.empty()) links.config += "#sha256=" + digest;
+  if (!links.config.empty()) STEPPE_TRY_VOID(check_url(links.config).wrap("steppe.config"));
+  if (!links.config_server.empty()) STEPPE_TRY_VOID(check_url(links.config_server).wrap("steppe.config_server"));
+  if (links.config_server.find('#') != links.config_server.npos)
+    return {Code::kInvalid, "steppe.config_server has a digest, but stands for several documents: use https"};
   return links;
 }
 

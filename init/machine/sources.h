@@ -19,8 +19,8 @@ enum class Origin : uint8_t {
   kFwCfg,            // QEMU: opt/steppe/config, a whole document
   kCloudMetadata,    // user data
   kConfigPartition,  // a partition labelled STEPPE-CONFIG with steppe.hcl
-  kHttpByMac,        // steppe.config_server/mac-…
-  kHttpByUuid,       // steppe.config_server/uuid-…
+  kHttpByMac,        // steppe.config_server/mac-…, or steppe.config with ${mac}
+  kHttpByUuid,       // steppe.config_server/uuid-…, or steppe.config with ${uuid}
 };
 std::string_view origin_name(Origin origin);
 
@@ -49,8 +49,12 @@ Fragment fragment_of(Origin origin, std::string name, Trust trust, std::string t
 // are no configuration are passed over here. Unknown ones are an error that lists what there is.
 Fragment fragment_of(Origin origin, const std::vector<Setting>& settings, hcl::Diagnostics& diagnostics);
 
-// Where else to look, from settings: steppe.config=URL and steppe.config_server=URL. kInvalid for one that is neither https
-// nor has a digest.
+// Whether it says which machine this is or where it belongs: identity, join or agent. The least that a document must have to make a
+// configured machine.
+bool names_machine(const MachineConfig& config);
+
+// Where else to look, from settings: steppe.config=URL and steppe.config_server=URL, of each the first. steppe.config_sha256=HEX becomes
+// the URL's `#sha256=HEX`. kInvalid for one that is neither https nor has a digest. remote_sources.h says what becomes of them.
 struct ConfigLinks {
   std::string config, config_server;
 };

@@ -6,7 +6,6 @@
 #include "init/base/text.h"
 #include "init/machine/kernel_arguments.h"
 #include "init/machine/smbios.h"
-#include "init/machine/sources.h"
 #include "init/sys/kernel/beneath.h"
 #include "init/sys/kernel/host_file.h"
 
@@ -18,6 +17,7 @@ using machine::Origin;
 using machine::Section;
 
 constexpr size_t kMaxStructures = 16;  // of type 11: one is usual
+constexpr size_t kMaxMacs = 8;
 
 // What the image's agent has, whatever else is configured.
 constexpr std::string_view kImageSettings = R"(data_dir = "/state/agent"
@@ -104,45 +104,99 @@ RawSources read_sources(const std::string& root, std::vector<std::string>& probl
     }
   }
   out.fw_cfg = read_optional(root + "sys/firmware/qemu_fw_cfg/by_name/opt/steppe/config/raw", machine::kMaxConfigBytes, problems);
+  auto document = [&](Origin origin, std::string_view path) {
+    auto text = read_optional(root + std::string(path), machine::kMaxConfigBytes, problems);
+    if (text) out.documents.push_back({origin, machine::trust_of(origin), "/" + std::string(path), std::move(*text)});
+    return text.has_value();
+  };
+  if (!document(Origin::kApplied, kAppliedFile)) document(Origin::kApplied, kAppliedForNow);
+  document(Origin::kEspFile, "efi/steppe.hcl");
+  document(Origin::kConfigPartition, "run/steppe/config/steppe.hcl");
   return out;
 }
 
-Configuration configure(const RawSources& sources) {
-  Configuration out;
-  hcl::Diagnostics diagnostics;
-  std::vector<Fragment> fragments;
-  // A source with a fault is left out whole: half of what somebody wrote is nothing that somebody wanted.
-  auto add = [&](Fragment fragment, const hcl::Diagnostics& of_it) {
-    if (!of_it.has_errors()) fragments.push_back(std::move(fragment));
+machine::MachineFacts read_facts(const std::string& root) {
+  machine::MachineFacts out;
+  auto line = [](const std::string& path) {
+    Result<std::string> text = kernel::read_host_file(path, Bytes(4096));
+    return text.ok() ? std::string(trim(*text)) : std::string();
   };
-  auto settings = [&](Origin origin, Result<std::vector<machine::Setting>> read) {
+  out.uuid = lower(line(root + "sys/class/dmi/id/product_uuid"));
+  if (out.uuid.size() != 36 || out.uuid.find_first_not_of("0123456789abcdef-") != out.uuid.npos) out.uuid.clear();
+  out.vendor = line(root + "sys/class/dmi/id/sys_vendor");
+  auto devices = kernel::Beneath::at(root + "sys/class/net", kernel::Beneath::Links::kFollow);
+  auto list = devices.ok() ? devices->list("", 256) : Result<std::vector<kernel::DirectoryEntry>>(std::vector<kernel::DirectoryEntry>());
+  for (const kernel::DirectoryEntry& entry : list.ok() ? *list : std::vector<kernel::DirectoryEntry>()) {
+    const std::string below = root + "sys/class/net/" + entry.name;
+    const std::string mac = lower(line(below + "/address"));
+    const bool ethernet = line(below + "/type") == "1" && mac.size() == 17 && mac.find_first_not_of("0123456789abcdef:") == mac.npos;
+    if (ethernet && std::ranges::find(out.macs, mac) == out.macs.end() && out.macs.size() < kMaxMacs) out.macs.push_back(mac);
+  }
+  return out;
+}
+
+namespace {
+
+// The sources one after the other. One with a fault is left out whole: half of what somebody wrote is nothing that somebody wanted.
+class Sorter {
+ public:
+  void settings(Origin origin, Result<std::vector<machine::Setting>> read) {
     hcl::Diagnostics of_it;
     if (read.ok()) {
       add(machine::fragment_of(origin, *read, of_it), of_it);
+      if (!of_it.has_errors()) settings_.insert(settings_.end(), read->begin(), read->end());
     } else {
       of_it.error(std::string(machine::origin_name(origin)), "Not readable", read.error().message());
     }
-    diagnostics.append(std::move(of_it));
-  };
-  settings(Origin::kKernelArguments, machine::parse_command_line(trim(sources.command_line)));
+    diagnostics_.append(std::move(of_it));
+  }
+  void document(const Document& one) {
+    hcl::Diagnostics of_it;
+    add(machine::fragment_of(one.origin, one.name, one.trust, one.text, of_it), of_it);
+    diagnostics_.append(std::move(of_it));
+  }
+
+  Configuration finish(bool agent_ok) {
+    const bool applied = std::ranges::any_of(fragments_, [](const Fragment& one) { return one.origin == Origin::kApplied && machine::names_machine(one.config); });
+    machine::Merged merged = machine::merge(fragments_, diagnostics_);
+    Configuration out;
+    out.config = std::move(merged.config);
+    out.notes = std::move(merged.notes);
+    out.settings = std::move(settings_);
+    for (const hcl::Diagnostic& found : diagnostics_.list()) {
+      for (std::string_view line : split(trim(found.text()), '\n')) out.problems.emplace_back(line);
+    }
+    const std::set<Section>& given = out.config.given;
+    const bool agent = agent_ok && given.contains(Section::kAgent);
+    const bool fault = diagnostics_.has_errors() || agent != given.contains(Section::kAgent);
+    const bool standalone = std::ranges::any_of(out.settings, [](const machine::Setting& one) { return one.name == "standalone"; });
+    out.complete = standalone || agent || given.contains(Section::kJoin) || (given.contains(Section::kIdentity) && (applied || !fault));
+    return out;
+  }
+
+ private:
+  void add(Fragment fragment, const hcl::Diagnostics& of_it) {
+    if (!of_it.has_errors()) fragments_.push_back(std::move(fragment));
+  }
+
+  hcl::Diagnostics diagnostics_;
+  std::vector<Fragment> fragments_;
+  std::vector<machine::Setting> settings_;
+};
+
+}  // namespace
+
+Configuration configure(const RawSources& sources, bool agent_ok) {
+  Sorter sorter;
+  sorter.settings(Origin::kKernelArguments, machine::parse_command_line(trim(sources.command_line)));
   for (const std::string& raw : sources.oem_strings) {
     Result<std::vector<std::string>> strings = machine::parse_oem_strings(as_bytes(raw));
-    if (strings.ok()) settings(Origin::kSmbios, machine::smbios_settings(*strings));
-    else settings(Origin::kSmbios, std::move(strings).error());
+    if (strings.ok()) sorter.settings(Origin::kSmbios, machine::smbios_settings(*strings));
+    else sorter.settings(Origin::kSmbios, std::move(strings).error());
   }
-  if (sources.fw_cfg) {
-    hcl::Diagnostics of_it;
-    Fragment fragment = machine::fragment_of(Origin::kFwCfg, "opt/steppe/config", machine::trust_of(Origin::kFwCfg), *sources.fw_cfg, of_it);
-    add(std::move(fragment), of_it);
-    diagnostics.append(std::move(of_it));
-  }
-  machine::Merged merged = machine::merge(fragments, diagnostics);
-  out.config = std::move(merged.config);
-  out.notes = std::move(merged.notes);
-  for (const hcl::Diagnostic& found : diagnostics.list()) {
-    for (std::string_view line : split(trim(found.text()), '\n')) out.problems.emplace_back(line);
-  }
-  return out;
+  if (sources.fw_cfg) sorter.document({Origin::kFwCfg, machine::trust_of(Origin::kFwCfg), "opt/steppe/config", *sources.fw_cfg});
+  for (const Document& document : sources.documents) sorter.document(document);
+  return sorter.finish(agent_ok);
 }
 
 std::map<std::string, std::string> agent_files(const machine::MachineConfig& config, std::string_view run, bool agent_ok) {

@@ -25,9 +25,11 @@ agent {
 )";
 
 TEST(Configure, NothingIsAMachineByItself) {
-  Configuration found = configure({"console=ttyS0 quiet panic=30\n", {}, std::nullopt});
+  Configuration found = configure({"console=ttyS0 quiet panic=30\n", {}, std::nullopt, {}});
   EXPECT_EQ(found.problems, std::vector<std::string>());
   EXPECT_TRUE(found.config.network.others_by_dhcp);
+  EXPECT_FALSE(found.complete) << "it waits to be told";
+  EXPECT_TRUE(configure({"quiet steppe.standalone\n", {}, std::nullopt, {}}).complete) << "asked for";
   auto files = agent_files(found.config, "/run/steppe", true);
   ASSERT_EQ(files.size(), 3U);
   EXPECT_NE(files["10-image.hcl"].find("\"/run/steppe/network/resolv.conf.d\" = \"/run/resolv.conf.d\""), std::string::npos) << files["10-image.hcl"];
@@ -70,6 +72,43 @@ TEST(Configure, AFaultCostsItsSourceAndSaysWhere) {
   EXPECT_GT(configure(sources).problems.size(), found.problems.size()) << "a table that is cut";
 }
 
+Document document(machine::Origin origin, std::string text) { return {origin, machine::trust_of(origin), "/x/steppe.hcl", std::move(text)}; }
+
+TEST(Configure, SaysWhetherTheMachineKnowsEnough) {
+  using machine::Origin;
+  const std::string identity = "version = 1\nidentity {\n  hostname = \"a\"\n}\n", joins = "version = 1\njoin {\n  servers = [\"h\"]\n}\n",
+                    network = "version = 1\nnetwork {\n  dns = [\"9.9.9.9\"]\n}\n", broken = "version = 1\nidentity {\n  hostname = 7 +\n}\n",
+                    agent = "version = 1\nagent {\n  region = \"x\"\n}\n";
+  struct Row {
+    const char* why;
+    std::string command_line;
+    std::vector<Document> documents;
+    bool complete;
+  };
+  const Row rows[] = {
+      {"nothing", "", {}, false},
+      {"an argument that says where it belongs", "steppe.retry_join=h", {}, true},
+      {"the file of the ESP", "", {document(Origin::kEspFile, identity)}, true},
+      {"a network is no identity", "", {document(Origin::kEspFile, network)}, false},
+      {"a broken one", "", {document(Origin::kEspFile, broken)}, false},
+      {"a host name beside a broken one", "steppe.hostname=b", {document(Origin::kEspFile, broken)}, false},
+      {"where it belongs beside a broken one", "steppe.retry_join=h", {document(Origin::kEspFile, broken)}, true},
+      {"an agent beside a broken one", "", {document(Origin::kEspFile, broken), document(Origin::kConfigPartition, agent)}, true},
+      {"what was applied beside a broken one", "", {document(Origin::kEspFile, broken), document(Origin::kApplied, identity)}, true},
+      {"a network that was applied beside a broken one", "steppe.hostname=b", {document(Origin::kEspFile, broken), document(Origin::kApplied, network)}, false},
+      {"what a stranger may say", "", {document(Origin::kCloudMetadata, joins)}, true},
+      {"what a stranger may not", "", {document(Origin::kCloudMetadata, agent)}, false},
+      {"a broken one where a node by itself was asked for", "steppe.standalone", {document(Origin::kEspFile, broken)}, true},
+      {"an argument that is none of ours", "steppe.hostname=a steppe.nonsense=1", {}, false},
+  };
+  for (const Row& row : rows) EXPECT_EQ(configure({row.command_line, {}, std::nullopt, row.documents}).complete, row.complete) << row.why;
+  const RawSources refused{"steppe.hostname=b", {}, std::nullopt, {document(Origin::kEspFile, agent)}};
+  EXPECT_TRUE(configure(refused).complete);
+  EXPECT_FALSE(configure(refused, false).complete) << "an agent block that the agent refuses is a fault";
+  const RawSources first{"", {}, std::nullopt, {document(Origin::kEspFile, identity), document(Origin::kApplied, "version = 1\nidentity {\n  hostname = \"applied\"\n}\n")}};
+  EXPECT_EQ(configure(first).config.identity.hostname, "applied") << "before all others";
+}
+
 TEST(Configure, TextsStayTexts) {
   EXPECT_EQ(hcl_text("plain"), "\"plain\"");
   EXPECT_EQ(hcl_text("a\"b\\c\n\t${x} %{y} $z"), "\"a\\\"b\\\\c\\n\\t$${x} %%{y} $z\"");
@@ -97,9 +136,46 @@ TEST(Configure, SourcesAreReadWhereTheKernelHasThem) {
   EXPECT_EQ(read.oem_strings, std::vector<std::string>{"eleven"});
   EXPECT_EQ(read.fw_cfg, std::string(kDocument));
   EXPECT_TRUE(problems.empty());
+  for (const char* directory : {"efi", "run/steppe/config", "run/steppe/applied", "state/config"}) {
+    fs::create_directories(root + directory);
+    std::ofstream(root + directory + "/steppe.hcl") << directory;
+  }
+  std::vector<std::string> texts;
+  for (const Document& one : read_sources(root, problems).documents) texts.push_back(one.text + " " + one.name + " " + std::string(machine::origin_name(one.origin)));
+  EXPECT_EQ(texts, (std::vector<std::string>{"state/config /state/config/steppe.hcl applied configuration", "efi /efi/steppe.hcl ESP",
+                                             "run/steppe/config /run/steppe/config/steppe.hcl config partition"}));
+  fs::remove_all(root + "state");
+  EXPECT_EQ(read_sources(root, problems).documents[0].text, "run/steppe/applied");
+  EXPECT_TRUE(problems.empty());
   std::ofstream(root + "proc/cmdline") << std::string(100'000, 'x');
   EXPECT_EQ(read_sources(root, problems).command_line, "");
   EXPECT_EQ(problems.size(), 1U) << "one that is too long is";
+  fs::remove_all(root);
+}
+
+TEST(Configure, AMachineKnowsItsAddressesAndWhoMadeIt) {
+  char name[] = "/tmp/steppe-node-XXXXXX";
+  const std::string root = std::string(::mkdtemp(name)) + "/";
+  EXPECT_TRUE(read_facts(root).macs.empty());
+  auto device = [&](const std::string& link, const char* type, const char* address) {
+    fs::create_directories(root + "sys/class/net/" + link);
+    std::ofstream(root + "sys/class/net/" + link + "/type") << type << "\n";
+    std::ofstream(root + "sys/class/net/" + link + "/address") << address << "\n";
+  };
+  device("lo", "772", "00:00:00:00:00:00");
+  device("eth1", "1", "02:00:5E:10:00:02");
+  device("eth0", "1", "02:00:5e:10:00:01");
+  device("bond0", "1", "02:00:5e:10:00:01");
+  device("ib0", "32", "80:00:02:08:fe:80:00:00:00:00:00:00:00:02:c9:03:00:31:78:f2");
+  fs::create_directories(root + "sys/class/dmi/id");
+  std::ofstream(root + "sys/class/dmi/id/product_uuid") << "12345678-ABCD-0000-0000-0123456789AB\n";
+  std::ofstream(root + "sys/class/dmi/id/sys_vendor") << "Amazon EC2\n";
+  machine::MachineFacts facts = read_facts(root);
+  EXPECT_EQ(facts.macs, (std::vector<std::string>{"02:00:5e:10:00:01", "02:00:5e:10:00:02"}));
+  EXPECT_EQ(facts.uuid, "12345678-abcd-0000-0000-0123456789ab");
+  EXPECT_EQ(facts.vendor, "Amazon EC2");
+  std::ofstream(root + "sys/class/dmi/id/product_uuid") << "../../etc/passwd\n";
+  EXPECT_EQ(read_facts(root).uuid, "") << "it becomes part of a URL";
   fs::remove_all(root);
 }
 
