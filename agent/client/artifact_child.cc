@@ -1,7 +1,6 @@
 #include "agent/client/artifact_child.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -11,7 +10,7 @@
 #include <map>
 
 #include "agent/client/http_get.h"
-#include "agent/client/tls_stream.h"
+#include "agent/client/resolving_connector.h"
 #include "init/base/text.h"
 #include "init/frame/frame.h"
 #include "init/io/epoll_loop.h"
@@ -74,41 +73,6 @@ class Digest {
  private:
   EVP_MD_CTX* context_;
   bool ok_ = false;
-};
-
-class ResolvingConnector final : public Connector {
- public:
-  ResolvingConnector(io::Network& network) : network_(network) {}
-  io::Task<Result<std::unique_ptr<io::Stream>>> connect(Url url, bool insecure, io::Deadline deadline) override {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    // Blocks; nothing else runs in this process, and its time is limited from outside.
-    int code = ::getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &found);
-    if (code != 0) co_return Error(Code::kUnavailable, std::format("resolve {}: {}", url.host, ::gai_strerror(code)));
-    std::vector<io::Address> addresses;
-    for (addrinfo* one = found; one != nullptr && addresses.size() < 8; one = one->ai_next) {
-      char host[NI_MAXHOST];
-      if (::getnameinfo(one->ai_addr, one->ai_addrlen, host, sizeof host, nullptr, 0, NI_NUMERICHOST) == 0) {
-        addresses.push_back({"", host, url.port});
-      }
-    }
-    ::freeaddrinfo(found);
-    Error last(Code::kUnavailable, std::format("resolve {}: no address", url.host));
-    for (const io::Address& address : addresses) {
-      auto stream = co_await network_.connect(address, deadline);
-      if (!stream.ok()) {
-        last = stream.error();
-        continue;
-      }
-      if (url.scheme != "https") co_return *std::move(stream);
-      co_return co_await start_tls(*std::move(stream), url.host, insecure ? TlsVerify::kNo : TlsVerify::kYes, deadline);
-    }
-    co_return last;
-  }
-
- private:
-  io::Network& network_;
 };
 
 class FdSource final : public ByteSource, public RandomSource {
@@ -226,7 +190,7 @@ Result<> check_digest(const ArtifactPlan& plan, const kernel::Fd& file) {
 
 io::Task<void> download(io::Loop& loop, const ArtifactPlan& plan, const ArtifactOrder& order, const kernel::Fd& into, Result<>& result) {
   auto network = io::make_posix_network(loop);
-  ResolvingConnector connector(*network);
+  ResolvingConnector connector(*network, proxies_of_environment());
   HttpGetRequest request{plan.url, plan.headers, plan.insecure, order.max_download, 10};
   auto take = [&into](ByteView bytes) { return kernel::write_all(into, "artifact", bytes); };
   result = co_await http_get(connector, std::move(request), take, io::Deadline::in(loop, std::chrono::seconds(order.time_limit_s)));

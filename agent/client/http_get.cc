@@ -153,12 +153,14 @@ Error status_error(int status) {
   return Error(code, std::format("the server answered {}", status));
 }
 
-std::string request_text(const HttpGetRequest& request, bool own_origin) {
+std::string request_text(const HttpGetRequest& request, bool own_origin, bool whole_url) {
   const Url& url = request.url;
   bool usual = url.port == (url.scheme == "https" ? 443 : 80);
   std::string host = url.host.find(':') != url.host.npos ? "[" + url.host + "]" : url.host;
-  std::string out = std::format("GET {} HTTP/1.1\r\nHost: {}{}\r\nUser-Agent: steppe\r\nAccept: */*\r\nConnection: close\r\n",
-                                url.target, host, usual ? "" : std::format(":{}", url.port));
+  if (!usual) host += std::format(":{}", url.port);
+  const std::string target = whole_url ? std::format("{}://{}{}", url.scheme, host, url.target) : url.target;
+  std::string out = std::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: steppe\r\nAccept: */*\r\nConnection: close\r\n", request.method, target, host);
+  if (request.method != "GET") out += "Content-Length: 0\r\n";
   if (own_origin && !url.authorization.empty()) out += "Authorization: " + url.authorization + "\r\n";
   if (own_origin) {
     for (const auto& [key, value] : request.headers) out += key + ": " + value + "\r\n";
@@ -174,7 +176,7 @@ io::Task<Result<>> http_get(Connector& connector, HttpGetRequest request, std::f
     std::string where = request.url.shown();
     auto connected = co_await connector.connect(request.url, request.insecure, deadline);
     if (!connected.ok()) co_return std::move(connected).error().wrap("GET " + where);
-    std::string text = request_text(request, request.url.same_origin(first));
+    std::string text = request_text(request, request.url.same_origin(first), connector.whole_url(request.url));
     Result<> sent = co_await (*connected)->write(as_bytes(text), deadline);
     if (!sent.ok()) co_return std::move(sent).wrap("GET " + where);
     Reader reader(**connected, deadline);

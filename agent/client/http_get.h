@@ -15,6 +15,8 @@ class Connector {
  public:
   virtual ~Connector() = default;
   virtual io::Task<Result<std::unique_ptr<io::Stream>>> connect(Url url, bool insecure, io::Deadline deadline) = 0;
+  // The request names the whole URL, as a proxy in the way wants it (RFC 9112, 3.2.2).
+  virtual bool whole_url(const Url&) const { return false; }
 };
 
 struct HttpGetRequest {
@@ -23,6 +25,7 @@ struct HttpGetRequest {
   bool insecure = false;
   Bytes max_body = Bytes::gib(100);
   int max_redirects = 10;
+  std::string method = "GET";  // or another without a body
 };
 
 // GET over HTTP/1.1 (RFC 9112) with redirects; the body goes to `take` piece by piece. Credentials and headers are not

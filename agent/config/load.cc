@@ -192,4 +192,10 @@ TextMap flatten(const AgentConfig& config) {
   return values;
 }
 
+Result<> check_text(const std::string& name, const std::string& text) {
+  AgentConfig config;
+  std::vector<std::string> ignored;
+  return load({{name, text}}, &config, &ignored);
+}
+
 }  // namespace steppe::config

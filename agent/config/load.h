@@ -23,6 +23,9 @@ struct File {
 // `warnings` names, once each, the keys that were given but that nothing here acts on: "client.gc_volumes_on_node_gc".
 Result<> load(const std::vector<File>& files, AgentConfig* config, std::vector<std::string>* warnings);
 
+// One file by itself, for those who hold an agent's configuration as a part of something else.
+Result<> check_text(const std::string& name, const std::string& text);
+
 // What must hold between the settings, whatever file they came from: a data_dir unless `dev`, ports in order, a known
 // log level, and so on. The error's text has one line for each fault.
 Result<> check(const AgentConfig& config, bool dev);

@@ -7,10 +7,12 @@
 
 #include "agent/cli/command.h"
 #include "agent/client/artifact_fetcher.h"
+#include "agent/client/document_child.h"
 #include "agent/client/state_recovery.h"
 #include "agent/main/agent.h"
 #include "agent/main/image_command.h"
 #include "agent/main/settings.h"
+#include "agent/maintenance/maintenance_command.h"
 #include "init/io/epoll_loop.h"
 #include "init/io/posix_net.h"
 #include "init/io/scope.h"
@@ -84,6 +86,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (!words.empty() && words[0] == steppe::client::kArtifactCommand) return steppe::client::run_artifact_command(words);
   if (!words.empty() && words[0] == steppe::client::kStateReadCommand) return steppe::client::run_state_read(words);
+  if (!words.empty() && words[0] == steppe::client::kDocumentCommand) return steppe::client::run_document_command(words);
+  if (!words.empty() && words[0] == steppe::maintenance::kMaintenanceCommand) return steppe::maintenance::run_maintenance_command(words);
   const Environment environment = environment_of(environ);
   if (!words.empty() && (words[0] == "-v" || words[0] == "-version" || words[0] == "--version")) words[0] = "version";
   if (!words.empty() && (words[0] == "-h" || words[0] == "-help" || words[0] == "--help")) {

@@ -152,6 +152,7 @@ io::Task<void> NetworkService::refresh_leases(std::stop_token stop) {
     }
     auto read = read_leases(output->text);
     if (read.ok()) leases = std::move(*read);
+    if (options_.leased) options_.leased(leases);
   }
   std::string text = resolv_conf(settings_, leases);
   if (text == resolv_) co_return;

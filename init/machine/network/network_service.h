@@ -46,6 +46,7 @@ class NetworkService {
     std::string dhcp_program = "/usr/sbin/dhcpcd";
     std::string host_name;
     std::function<void(const Status&)> changed;  // called when the status differs from the one before
+    std::function<void(const std::vector<Lease>&)> leased;  // called when leases were read; may be the same as before
   };
   // `run` is a directory for resolv.conf, in kResolvDirectory, and dhcpcd.conf; `run_path` is its path for the child.
   NetworkService(io::Loop& loop, io::Processes& processes, const kernel::Beneath& run, std::string run_path, Options options, log::Logger logger);

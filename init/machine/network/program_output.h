@@ -15,9 +15,9 @@ struct ProgramOutput {
   std::string text;  // standard output and standard error
 };
 
-// Runs a program to its end, without any environment. It is killed when the deadline comes first (kTimeout, kCancelled) or
-// when it writes more than 256 KiB (kExhausted).
+// Runs a program to its end, with no environment but the one given. It is killed when the deadline comes first (kTimeout, kCancelled)
+// or when it writes more than `most` bytes (kExhausted).
 io::Task<Result<ProgramOutput>> output_of(io::Loop& loop, io::Processes& processes, std::string program, std::vector<std::string> arguments,
-                                          io::Deadline deadline);
+                                          io::Deadline deadline, std::vector<std::string> environment = {}, size_t most = 256 << 10);
 
 }  // namespace steppe::network

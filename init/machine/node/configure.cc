@@ -29,8 +29,12 @@ plugin "exec" {{
 client {{
   enabled   = true
   alloc_dir = "/data/alloc"
+  artifact {{
+    set_environment_variables = "HTTP_PROXY,HTTPS_PROXY,NO_PROXY"
+  }}
   chroot_env {{
-    "{}/network/resolv.conf.d" = "/run/resolv.conf.d"
+    "{0}/network/resolv.conf.d" = "/run/resolv.conf.d"
+    "{0}/trust" = "/run/trust"
   }}
 }}
 )";
@@ -156,19 +160,21 @@ class Sorter {
     diagnostics_.append(std::move(of_it));
   }
 
-  Configuration finish(bool agent_ok) {
+  Configuration finish(bool agent_ok, std::vector<std::string> faults) {
     const bool applied = std::ranges::any_of(fragments_, [](const Fragment& one) { return one.origin == Origin::kApplied && machine::names_machine(one.config); });
     machine::Merged merged = machine::merge(fragments_, diagnostics_);
     Configuration out;
     out.config = std::move(merged.config);
     out.notes = std::move(merged.notes);
     out.settings = std::move(settings_);
+    out.problems = std::move(faults);
+    const bool unread = !out.problems.empty();
     for (const hcl::Diagnostic& found : diagnostics_.list()) {
       for (std::string_view line : split(trim(found.text()), '\n')) out.problems.emplace_back(line);
     }
     const std::set<Section>& given = out.config.given;
     const bool agent = agent_ok && given.contains(Section::kAgent);
-    const bool fault = diagnostics_.has_errors() || agent != given.contains(Section::kAgent);
+    const bool fault = unread || diagnostics_.has_errors() || agent != given.contains(Section::kAgent);
     const bool standalone = std::ranges::any_of(out.settings, [](const machine::Setting& one) { return one.name == "standalone"; });
     out.complete = standalone || agent || given.contains(Section::kJoin) || (given.contains(Section::kIdentity) && (applied || !fault));
     return out;
@@ -196,7 +202,38 @@ Configuration configure(const RawSources& sources, bool agent_ok) {
   }
   if (sources.fw_cfg) sorter.document({Origin::kFwCfg, machine::trust_of(Origin::kFwCfg), "opt/steppe/config", *sources.fw_cfg});
   for (const Document& document : sources.documents) sorter.document(document);
-  return sorter.finish(agent_ok);
+  return sorter.finish(agent_ok, sources.faults);
+}
+
+std::vector<std::string> agent_environment(const machine::MachineConfig& config, std::string_view run) {
+  std::vector<std::string> out{std::format("SSL_CERT_FILE={}/trust/ca-certificates.crt", run)};
+  const machine::Proxy& proxy = config.proxy;
+  if (!proxy.http.empty()) out.push_back("HTTP_PROXY=" + proxy.http);
+  if (!proxy.https.empty()) out.push_back("HTTPS_PROXY=" + proxy.https);
+  // The machine itself is never behind its proxy.
+  if (out.size() > 1) out.push_back("NO_PROXY=localhost,127.0.0.1,::1" + (proxy.except.empty() ? "" : "," + join(proxy.except, ",")));
+  return out;
+}
+
+std::string trust_bundle(std::string_view of_image, const machine::Ca& own) {
+  std::string out(of_image);
+  for (const std::string& certificate : own.certificates) {
+    if (!out.empty() && out.back() != '\n') out += '\n';
+    out += std::string(trim(certificate)) + '\n';
+  }
+  return out;
+}
+
+std::string time_servers(const machine::Time& configured, const std::vector<network::Lease>& leases) {
+  std::string out;
+  for (const std::string& server : configured.servers) out += "server " + server + "\n";
+  std::set<std::string> seen;
+  for (const network::Lease& lease : leases) {
+    for (const kernel::IpAddress& server : lease.ntp) {
+      if (configured.servers.empty() && seen.size() < network::kMaxServers && seen.insert(server.text()).second) out += "server " + server.text() + "\n";
+    }
+  }
+  return out.empty() ? "servers pool.ntp.org\n" : out;
 }
 
 std::map<std::string, std::string> agent_files(const machine::MachineConfig& config, std::string_view run, bool agent_ok) {

@@ -8,6 +8,7 @@
 
 #include "init/base/bytes.h"
 #include "init/base/result.h"
+#include "init/machine/network/lease.h"
 #include "init/machine/remote_sources.h"
 
 namespace steppe::node {
@@ -26,6 +27,7 @@ struct RawSources {
   std::vector<std::string> oem_strings;          // the raw structures of type 11 of the firmware's table
   std::optional<std::string> fw_cfg;             // QEMU's opt/steppe/config, a whole document
   std::vector<Document> documents;               // applied, of the ESP, of a configuration partition, and what was fetched
+  std::vector<std::string> faults;               // what could not be read or fetched
 };
 
 // Where the machine's API keeps the document that was applied: the state partition, and, where that cannot be written, until the end
@@ -59,6 +61,17 @@ Configuration configure(const RawSources& sources, bool agent_ok = true);
 // any case, what the machine's configuration says, and the `agent` block as it was written. `run` is the run directory, /run/steppe.
 // `agent_ok` false leaves the agent block out. Pure.
 std::map<std::string, std::string> agent_files(const machine::MachineConfig& config, std::string_view run, bool agent_ok);
+
+// What the agent's environment holds beside what PID 1 gives it, lines KEY=VALUE, read by `steppe-node agent`: where it finds whom to
+// trust (`run`/trust/ca-certificates.crt), and the proxies. Pure.
+std::vector<std::string> agent_environment(const machine::MachineConfig& config, std::string_view run);
+
+// The certificate authorities of the image and the machine's own behind them, as one bundle. Pure.
+std::string trust_bundle(std::string_view of_image, const machine::Ca& own);
+
+// The time servers: those of the configuration, else those that DHCP named, else pool.ntp.org. One line each: "server HOST", or
+// "servers HOST" for a name that stands for many. Pure.
+std::string time_servers(const machine::Time& configured, const std::vector<network::Lease>& leases);
 
 // As a string of HCL: quotes, backslashes, line ends and template openings escaped.
 std::string hcl_text(std::string_view text);

@@ -25,11 +25,11 @@ agent {
 )";
 
 TEST(Configure, NothingIsAMachineByItself) {
-  Configuration found = configure({"console=ttyS0 quiet panic=30\n", {}, std::nullopt, {}});
+  Configuration found = configure({"console=ttyS0 quiet panic=30\n", {}, std::nullopt, {}, {}});
   EXPECT_EQ(found.problems, std::vector<std::string>());
   EXPECT_TRUE(found.config.network.others_by_dhcp);
   EXPECT_FALSE(found.complete) << "it waits to be told";
-  EXPECT_TRUE(configure({"quiet steppe.standalone\n", {}, std::nullopt, {}}).complete) << "asked for";
+  EXPECT_TRUE(configure({"quiet steppe.standalone\n", {}, std::nullopt, {}, {}}).complete) << "asked for";
   auto files = agent_files(found.config, "/run/steppe", true);
   ASSERT_EQ(files.size(), 3U);
   EXPECT_NE(files["10-image.hcl"].find("\"/run/steppe/network/resolv.conf.d\" = \"/run/resolv.conf.d\""), std::string::npos) << files["10-image.hcl"];
@@ -101,11 +101,14 @@ TEST(Configure, SaysWhetherTheMachineKnowsEnough) {
       {"a broken one where a node by itself was asked for", "steppe.standalone", {document(Origin::kEspFile, broken)}, true},
       {"an argument that is none of ours", "steppe.hostname=a steppe.nonsense=1", {}, false},
   };
-  for (const Row& row : rows) EXPECT_EQ(configure({row.command_line, {}, std::nullopt, row.documents}).complete, row.complete) << row.why;
-  const RawSources refused{"steppe.hostname=b", {}, std::nullopt, {document(Origin::kEspFile, agent)}};
+  for (const Row& row : rows) EXPECT_EQ(configure({row.command_line, {}, std::nullopt, row.documents, {}}).complete, row.complete) << row.why;
+  const RawSources refused{"steppe.hostname=b", {}, std::nullopt, {document(Origin::kEspFile, agent)}, {}};
   EXPECT_TRUE(configure(refused).complete);
+  const RawSources unreached{"steppe.hostname=b", {}, std::nullopt, {}, {"https://h/x: connect: refused"}};
+  EXPECT_FALSE(configure(unreached).complete) << "what was not reached may be where it belongs";
+  EXPECT_EQ(configure(unreached).problems, unreached.faults);
   EXPECT_FALSE(configure(refused, false).complete) << "an agent block that the agent refuses is a fault";
-  const RawSources first{"", {}, std::nullopt, {document(Origin::kEspFile, identity), document(Origin::kApplied, "version = 1\nidentity {\n  hostname = \"applied\"\n}\n")}};
+  const RawSources first{"", {}, std::nullopt, {document(Origin::kEspFile, identity), document(Origin::kApplied, "version = 1\nidentity {\n  hostname = \"applied\"\n}\n")}, {}};
   EXPECT_EQ(configure(first).config.identity.hostname, "applied") << "before all others";
 }
 
@@ -177,6 +180,21 @@ TEST(Configure, AMachineKnowsItsAddressesAndWhoMadeIt) {
   std::ofstream(root + "sys/class/dmi/id/product_uuid") << "../../etc/passwd\n";
   EXPECT_EQ(read_facts(root).uuid, "") << "it becomes part of a URL";
   fs::remove_all(root);
+}
+
+TEST(Configure, TrustProxiesAndTimeServers) {
+  machine::MachineConfig config;
+  EXPECT_EQ(agent_environment(config, "/run/steppe"), std::vector<std::string>{"SSL_CERT_FILE=/run/steppe/trust/ca-certificates.crt"});
+  config.proxy = {"http://proxy:3128", "", {"10.0.0.0", ".lan"}};
+  EXPECT_EQ(agent_environment(config, "/r"), (std::vector<std::string>{"SSL_CERT_FILE=/r/trust/ca-certificates.crt", "HTTP_PROXY=http://proxy:3128",
+                                                                      "NO_PROXY=localhost,127.0.0.1,::1,10.0.0.0,.lan"}));
+  EXPECT_EQ(trust_bundle("A\nB", {{"\n  C  \n", "D"}}), "A\nB\nC\nD\n");
+  EXPECT_EQ(trust_bundle("", {}), "");
+  const auto ip = [](const char* text) { return *kernel::IpAddress::parse(text); };
+  const std::vector<network::Lease> leases{{"eth0", "dhcp", {}, {}, {ip("10.0.0.1"), ip("10.0.0.2")}}, {"eth1", "dhcp", {}, {}, {ip("10.0.0.1")}}};
+  EXPECT_EQ(time_servers({}, {}), "servers pool.ntp.org\n");
+  EXPECT_EQ(time_servers({}, leases), "server 10.0.0.1\nserver 10.0.0.2\n");
+  EXPECT_EQ(time_servers({{"ntp.lan"}}, leases), "server ntp.lan\n");
 }
 
 }  // namespace

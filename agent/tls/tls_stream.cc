@@ -1,4 +1,4 @@
-#include "agent/client/tls_stream.h"
+#include "agent/tls/tls_stream.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -7,7 +7,7 @@
 #include <format>
 #include <vector>
 
-namespace steppe::client {
+namespace steppe::tls {
 namespace {
 
 std::string openssl_text() {
@@ -44,7 +44,7 @@ class TlsStream final : public io::Stream {
         co_return Error(Code::kDenied, "TLS handshake: " + why);
       }
       STEPPE_CO_TRY(bool more, co_await fill(deadline));
-      if (!more) co_return Error(Code::kIo, "TLS handshake: the server closed the connection");
+      if (!more) co_return Error(Code::kIo, "TLS handshake: the peer closed the connection");
     }
   }
 
@@ -108,13 +108,12 @@ class TlsStream final : public io::Stream {
 
 }  // namespace
 
-io::Task<Result<std::unique_ptr<io::Stream>>> start_tls(std::unique_ptr<io::Stream> stream, std::string host, TlsVerify verify,
-                                                        io::Deadline deadline) {
+io::Task<Result<std::unique_ptr<io::Stream>>> start_tls(std::unique_ptr<io::Stream> stream, std::string host, Verify verify, io::Deadline deadline) {
   SSL_CTX* context = SSL_CTX_new(TLS_client_method());
   if (context == nullptr) co_return Error(Code::kExhausted, "TLS: " + openssl_text());
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_default_verify_paths(context);
-  SSL_CTX_set_verify(context, verify == TlsVerify::kYes ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  SSL_CTX_set_verify(context, verify == Verify::kYes ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   SSL* ssl = SSL_new(context);
   if (ssl == nullptr) {
     SSL_CTX_free(context);
@@ -132,4 +131,13 @@ io::Task<Result<std::unique_ptr<io::Stream>>> start_tls(std::unique_ptr<io::Stre
   co_return std::unique_ptr<io::Stream>(std::move(out));
 }
 
-}  // namespace steppe::client
+std::unique_ptr<io::Stream> serve_tls(std::unique_ptr<io::Stream> stream, void* context) {
+  auto* shared = static_cast<SSL_CTX*>(context);
+  SSL* ssl = SSL_new(shared);
+  if (ssl == nullptr) return nullptr;
+  SSL_CTX_up_ref(shared);
+  SSL_set_accept_state(ssl);
+  return std::make_unique<TlsStream>(std::move(stream), shared, ssl);
+}
+
+}  // namespace steppe::tls
