@@ -41,17 +41,18 @@ void say(const std::string& line) {
 }
 
 struct Words {
-  std::string root = "/";
+  std::string root = "/", run = "/run/steppe";
   uint16_t port = 4646;
 };
 
 Result<Words> read_words(const std::vector<std::string>& words) {
   Words out;
-  Error wrong(Code::kInvalid, "expected: maintenance [-root DIR] [-port N]");
+  Error wrong(Code::kInvalid, "expected: maintenance [-root DIR] [-run DIR] [-port N]");
   for (size_t i = 1; i < words.size(); i += 2) {
     if (i + 1 == words.size()) return wrong;
     Result<uint64_t> port = words[i] == "-port" ? parse_uint(words[i + 1]) : Result<uint64_t>(uint64_t{0});
     if (words[i] == "-root" && words[i + 1].starts_with('/')) out.root = words[i + 1];
+    else if (words[i] == "-run" && words[i + 1].starts_with('/')) out.run = words[i + 1];
     else if (words[i] == "-port" && port.ok() && *port <= 65535) out.port = static_cast<uint16_t>(*port);
     else return wrong;
   }
@@ -172,10 +173,10 @@ Result<> run(const Words& words) {
   const Secret code = make_code(io::system_rng());
   const std::vector<Shelf> kept = shelves(words);
   std::optional<kernel::Beneath> status;
-  if (Result<kernel::Beneath> found = kernel::Beneath::at(words.root + "run/steppe/maintenance"); found.ok()) status = *std::move(found);
+  if (Result<kernel::Beneath> found = kernel::Beneath::at(words.run + "/maintenance"); found.ok()) status = *std::move(found);
   kernel::Confinement confinement;
   for (const Shelf& shelf : kept) confinement.writable.push_back(shelf.directory.fd());
-  if (status) confinement.readable.push_back(words.root + "run/steppe/maintenance");
+  if (status) confinement.readable.push_back(words.run + "/maintenance");
   STEPPE_TRY_VOID(kernel::confine_self(confinement));
   MaintenanceApi api(code, *loop,
                      {.store = [&kept](const std::string& text) { return store(kept, text); },

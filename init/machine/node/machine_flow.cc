@@ -286,7 +286,7 @@ io::Task<void> MachineFlow::serve_maintenance(std::stop_token stop) {
     Result<kernel::Pipe> pipe = kernel::make_pipe();
     io::SpawnOptions options;
     options.program = paths_.agent;
-    options.arguments = {"maintenance", "-root", paths_.root, "-port", paths_.port};
+    options.arguments = {"maintenance", "-root", paths_.root, "-run", paths_.run, "-port", paths_.port};
     if (pipe.ok()) options.descriptors = {{pipe->write.get(), 1}, {STDERR_FILENO, 2}};
     auto child = pipe.ok() ? processes_.spawn(options) : Result<std::unique_ptr<io::Child>>(pipe.error());
     if (child.ok()) {
