@@ -61,6 +61,10 @@ root {
   package "libuuid1" {
     files = ["/usr/lib/x86_64-linux-gnu/libuuid.so.1*"]
   }
+  # Time, by one program and no script.
+  package "openntpd" {
+    files = ["/usr/sbin/ntpd"]
+  }
   package "libssl3t64" {
     files = ["/usr/lib/x86_64-linux-gnu/libcrypto.so.3"]
   }
@@ -90,7 +94,7 @@ root {
     files   = ["/usr/share/ca-certificates/mozilla/*.crt"]
   }
   file "/etc/passwd" {
-    content = "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/:/nonexistent\n"
+    content = "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/:/nonexistent\nntpd:x:101:65534::/run/steppe/time/empty:/nonexistent\n"
   }
   link "/etc/resolv.conf" {
     target = "../run/steppe/network/resolv.conf.d/resolv.conf"
@@ -121,6 +125,7 @@ task_root {
   ]
   links = {
     "/etc/resolv.conf" = "../run/resolv.conf.d/resolv.conf" # a directory of the machine's, mounted for tasks
+    "/etc/ssl/certs/ca-certificates.crt" = "../../../run/trust/ca-certificates.crt" # the same way: whom the machine trusts
     "/bin"               = "usr/bin"
     "/sbin"              = "usr/bin"
     "/usr/sbin"          = "bin" # what lies there is for a machine, not for a task

@@ -52,6 +52,7 @@ client {
 }
 )";
 constexpr const char* kNode = "/usr/bin/steppe-node";
+constexpr const char* kTime = "/usr/sbin/ntpd";
 constexpr const char* kAgentSettings = "/run/steppe/agent.d";  // steppe-node puts one of its own in its place
 
 [[noreturn]] void give_up(KernelLog& log, const Error& error) {
@@ -170,6 +171,15 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
     machine.start.env = agent.start.env;
     machine.start.standard_output = lasting.log_pipe[1];
     options.services.push_back(std::move(machine));
+    if (::access(kTime, X_OK) == 0) {
+      supervise::ServiceProgram time{"time", {seconds(10), seconds(10)}, {}};
+      time.start.argv = {kNode, "time"};
+      time.start.env = agent.start.env;
+      time.start.standard_output = lasting.log_pipe[1];
+      options.services.push_back(std::move(time));
+    }
+    // It knows what the machine's configuration adds to the agent's environment.
+    agent.start.argv.insert(agent.start.argv.begin(), {kNode, "agent"});
   }
   options.services.push_back(std::move(agent));
   options.unmount = own_program(lasting.self, "unmount");

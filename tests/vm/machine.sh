@@ -45,12 +45,19 @@ make_machine() {
     cp "$build/bin/steppe-node" "$root/usr/bin/"
     programs="$programs $build/bin/steppe-node" ;;
   esac
-  if [ "$variant" = network ]; then
-    mkdir -p "$root/usr/sbin" "$root/var/lib"
-    cp "$build/bin/steppe-node" "$root/usr/bin/"
-    cp /usr/sbin/dhcpcd "$root/usr/sbin/"
-    grep -E '^(root|dhcpcd|nobody):' /etc/passwd >"$root/etc/passwd"
-    programs="$programs $build/bin/steppe-node /usr/sbin/dhcpcd"
+  case $variant in
+    network | maintenance* | broken-config* | clock*)
+      mkdir -p "$root/usr/sbin" "$root/var/lib"
+      cp "$build/bin/steppe-node" "$root/usr/bin/"
+      cp /usr/sbin/dhcpcd "$root/usr/sbin/"
+      grep -E '^(root|dhcpcd|nobody):' /etc/passwd >"$root/etc/passwd"
+      programs="$programs $build/bin/steppe-node /usr/sbin/dhcpcd"
+      ;;
+  esac
+  if [ "$variant" = clock ]; then
+    cp /usr/sbin/ntpd "$root/usr/sbin/"
+    echo 'ntpd:x:101:101::/run/steppe/time/empty:/nonexistent' >>"$root/etc/passwd"
+    programs="$programs /usr/sbin/ntpd"
   fi
   for file in $programs; do
     ldd "$file" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p' | while read -r lib; do
@@ -86,6 +93,9 @@ forced-end|long|forced-end-free|virtual|a reboot asked for while the loop of PID
 orphans|long|orphans-kept|real|ten thousand orphans are reaped
 never-ready|long|never-ready-late|virtual|an agent that is not ready within its grace: an orderly reboot with that reason
 network|long|network-none|real|configuration by fw_cfg, an address, route and name server by DHCP before the agent starts, on the console
+maintenance|long|maintenance-alone|real|no configuration: an address, a key and a code on the console, a document over TLS, on without a reboot
+broken-config|long|broken-config-good|real|a configuration with a fault: its place on the console, an address typed there, a document over TLS, on without a reboot
+clock|long|clock-none|real|a clock of 1970 is set by NTP
 watchdog|long|watchdog-free|virtual|a loop that stands still is a reset by the hardware watchdog
 '
 
@@ -103,6 +113,11 @@ machine_lines() {
     orphans) printf '%s\n' '+^VM ok ten thousand orphans' '+^steppe: ending now' ;;
     never-ready) printf '%s\n' '+^steppe: agent killed by signal 9, start 2' '+^steppe: rebooting: the agent was not ready within its grace' '+^steppe: ending now' ;;
     network) printf '%s\n' '+^steppe: machine: .*10\.0\.2\.15' '+^steppe: ready' '+^VM ok the address by DHCP' '+^VM ok the name server by DHCP' '+^steppe: ending now' ;;
+    maintenance) printf '%s\n' '+^steppe: machine: maintenance mode: no configuration' '+^steppe: machine: maintenance: https://10\.0\.2\.15:4646' \
+      '+^steppe: machine: maintenance: code [A-Z2-9]{5}-[A-Z2-9]{5}$' '+^steppe: machine: maintenance: pin sha256//' '+^steppe: ready' '+^VM ok the host name' '+^steppe: powering off: asked for' ;;
+    broken-config) printf '%s\n' '+configuration: fault="?opt/steppe/config:3,' '+^steppe: machine: maintenance mode: the configuration has faults' '+^steppe: machine: .*10\.0\.2\.77/24' \
+      '+^steppe: ready' '+^VM ok the host name' '+^steppe: powering off: asked for' '-rebooting' ;;
+    clock) printf '%s\n' '+^steppe: the clock was older' '+^steppe: time: the clock was set to 2031-0' '+^steppe: ready' '+^VM ok the clock of the server' '+^steppe: ending now' ;;
     watchdog) printf '%s\n' "+^VM ok PID 1's loop stands still" '-rebooting' '-powering off' ;;
   esac
 }
@@ -125,20 +140,67 @@ identity {
   datacenter = "cellar"
 }
 '
+# What the machine of VARIANT is told: `settings`, its document (""; none), and kernel `arguments`.
+tell_machine() {
+  settings=$machine_settings arguments=
+  case $1 in
+    maintenance) settings= ;;
+    maintenance-alone) settings= arguments=steppe.standalone ;;
+    broken-config) settings=${machine_settings/hostname /hostnam } ;;
+    clock*) settings="$machine_settings"$'time {\n  servers = ["10.0.2.2"]\n}\n' ;;
+  esac
+}
+
+# What stands outside of the machine and deals with it while it runs, per scenario: its console so far is WORK/console, what is written
+# to WORK/keys is typed there, and PORT of 127.0.0.1 leads to its port 4646.
+until_console() { local i; for i in $(seq $((deadline * 5))); do grep -aqE -- "$1" "$work/console" && return 0; sleep 0.2; done; return 1; }
+on_console() { sed -n "s/^steppe: machine: maintenance: $1 //p" "$work/console" | tail -n 1; }
+put_document() {
+  until_console '^steppe: machine: maintenance: pin ' || return
+  printf '%s' "$machine_settings" |
+    curl -sk --retry 30 --retry-all-errors --retry-delay 2 --max-time 60 --pinnedpubkey "$(on_console pin)" -H "Authorization: Bearer $(on_console code)" -T - "https://127.0.0.1:$1/v1/machine/config"
+}
+deal_with() {
+  local scenario=$1 work=$2 port=$3
+  case $scenario in
+    maintenance) put_document "$port" ;;
+    broken-config)
+      until_console '^steppe: machine: maintenance: code ' || return
+      printf 'address 10.0.2.77/24 device eth0\n' >"$work/keys"
+      until_console '^steppe: machine: .*10\.0\.2\.77/24' && put_document "$port"
+      ;;
+    clock) exec python3 -c '
+import socket, struct
+# An NTP server (RFC 5905) whose time is the first of February 2031.
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", 123))
+import time
+start = time.monotonic()
+while True:
+    asked, who = s.recvfrom(512)
+    if len(asked) < 48: continue
+    now = 1927670400 + 2208988800 + time.monotonic() - start
+    stamp = struct.pack(">II", int(now), int(now % 1 * 2**32))
+    s.sendto(bytes([0x24, 2, 6, 0xec]) + bytes(8) + bytes([127, 0, 0, 1]) + stamp + asked[40:48] + stamp + stamp, who)
+' ;;
+  esac
+}
+
 # Boots WORK/initrd until the machine ends. Nothing inside is judged by the clock; with virtual time a machine that waits is one whose
 # clock runs on.
 boot_machine() {
-  local work=$1 kernel=$2 time=$3 accel=(-accel tcg,thread=multi -smp 2)
+  local work=$1 kernel=$2 time=$3 variant=$4 port=$5 settings arguments accel=(-accel tcg,thread=multi -smp 2) told=()
+  tell_machine "$variant"
+  [ -z "$settings" ] || told=(-fw_cfg "name=opt/steppe/config,string=$settings")
   [ "$time" = virtual ] && accel=(-accel tcg,thread=single -smp 1 -icount shift=4,sleep=off)
   timeout -k 5 "$deadline" qemu-system-x86_64 "${accel[@]}" -cpu max -m 512 -nodefaults -display none -no-reboot -serial stdio \
     -kernel "$kernel" -initrd "$work/initrd" -rtc base=1970-01-02T00:00:00,clock=vm \
-    -fw_cfg "name=opt/steppe/config,string=$machine_settings" -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
-    -append "console=ttyS0 quiet panic=-1 no_timer_check" </dev/null 2>&1 | tr -d '\r' >"$work/console"
+    "${told[@]}" -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$port-$([ "$variant" = broken-config ] && echo 10.0.2.77):4646" -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
+    -append "console=ttyS0 quiet panic=-1 no_timer_check $arguments" <>"$work/keys" 2>&1 | stdbuf -o0 tr -d '\r' >"$work/console"
 }
 
 # One machine scenario, then its mutant, whose console must be found wrong for another reason than the deadline.
 run_machine() {
-  local row=$1 name mutant time work kernel started variant status wrong
+  local row=$1 name mutant time work kernel started variant status wrong port outside
   name=$(field "$row" 1); mutant=$(field "$row" 3); time=$(field "$row" 4)
   kernel=$(ls /boot/vmlinuz-*cloud* 2>/dev/null | tail -n 1)
   [ -n "$kernel" ] || die "no kernel in /boot: run inside the build root (tools/sdk/sdk run)"
@@ -147,12 +209,17 @@ run_machine() {
   for variant in "$name" "$mutant"; do
     work=$(mktemp -d) status=0
     make_machine "$work" "$kernel" "$variant"
-    boot_machine "$work" "$kernel" "$time" || status=$?
+    mkfifo "$work/keys"; : >"$work/console"
+    port=$((30000 + RANDOM % 10000))
+    deal_with "$name" "$work" "$port" >"$work/outside" 2>&1 & outside=$!
+    boot_machine "$work" "$kernel" "$time" "$variant" "$port" || status=$?
+    kill $outside 2>/dev/null || true; wait $outside 2>/dev/null || true
     wrong=$(judge_machine "$name" "$work/console")
     if [ $status -ne 0 ]; then wrong="qemu ended with $status (124: the deadline)${wrong:+; $wrong}"; fi
     if { [ "$variant" = "$name" ] && [ -n "$wrong" ]; } || { [ "$variant" = "$mutant" ] && { [ -z "$wrong" ] || [ $status -ne 0 ]; }; }; then
       printf 'FAIL %-12s %3d s  %s: %s; the console follows\n' "$name" $((SECONDS - started)) "$variant" "${wrong:-its fault was not found}"
       tail -n 120 "$work/console"
+      cat "$work/outside"
       rm -rf "$work"
       return 1
     fi

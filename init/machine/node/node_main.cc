@@ -2,8 +2,10 @@
 #include <string>
 #include <vector>
 
+#include "init/machine/node/agent_command.h"
 #include "init/machine/node/machine_command.h"
 #include "init/machine/node/storage_command.h"
+#include "init/machine/node/time_command.h"
 #include "init/upgrade/esp/slots_command.h"
 
 int main(int argc, char** argv) {
@@ -12,7 +14,9 @@ int main(int argc, char** argv) {
   if (!words.empty()) words.erase(words.begin());
   if (command == "machine") return steppe::node::machine_command(words);
   if (command == "storage") return steppe::node::storage_command(words);
+  if (command == "time") return steppe::node::time_command(words);
+  if (command == "agent") return steppe::node::agent_command(words);
   if (command == "slots") return steppe::esp::slots_command(words);
-  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there are: machine, storage (PID 1 runs them), slots.\n", command.c_str());
+  std::fprintf(stderr, "steppe-node: \"%s\" is no command of it; there are: storage, machine, time, agent (PID 1 runs them), slots.\n", command.c_str());
   return 2;
 }

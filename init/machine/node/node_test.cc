@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "init/base/text.h"
+#include "init/machine/node/agent_command.h"
 #include "init/machine/node/console_line.h"
 #include "init/machine/node/remote_documents.h"
+#include "init/machine/node/time_command.h"
 
 namespace steppe::node {
 namespace {
@@ -81,6 +83,28 @@ TEST(RemoteDocuments, AsksUntilItKnows) {
   none.answered(0, Answer::kRefused, "certificate");
   none.answered(1, Answer::kAbsent, "404");
   EXPECT_EQ(none.faults(), std::vector<std::string>{"https://a/mac-1: certificate"}) << "what says more";
+}
+
+TEST(Time, NtpdIsToldItsServersAndNothingElse) {
+  EXPECT_EQ(ntpd_config("server 10.0.0.1\nservers pool.ntp.org\n"), "server 10.0.0.1\nservers pool.ntp.org\n");
+  EXPECT_EQ(ntpd_config("server ntp.lan:124\nserver [fd00::1]:123\nserver fd00::2\n"), "server ntp.lan\nserver fd00::1\nserver fd00::2\n");
+  EXPECT_EQ(ntpd_config("listen on *\nserver\nserver a b\nserver \"x\"\nconstraints from \"https://x\"\n\n"), "");
+  std::string many;
+  for (int i = 0; i < 40; ++i) many += "server 10.0.0.1\n";
+  EXPECT_EQ(split(ntpd_config(many), '\n').size(), 17u);
+}
+
+TEST(Time, WhatNtpdSays) {
+  EXPECT_EQ(ntpd_said("no reply received in time, skipping initial time setting"), NtpdSaid::kNoReply);
+  EXPECT_EQ(ntpd_said("ntpd: set local clock to Sun Nov 22 00:40:01 UTC 2026 (offset 1782864000.1s)"), NtpdSaid::kClockSet);
+  EXPECT_EQ(ntpd_said("adjusting local clock by 0.2s"), NtpdSaid::kAdjusting);
+  EXPECT_EQ(ntpd_said("ntp engine ready"), NtpdSaid::kOther);
+}
+
+TEST(AgentCommand, TakesWhatTheConfigurationMayAdd) {
+  EXPECT_EQ(read_environment("SSL_CERT_FILE=/x\nHTTPS_PROXY=http://p:1\n"), (std::vector<std::string>{"SSL_CERT_FILE=/x", "HTTPS_PROXY=http://p:1"}));
+  EXPECT_EQ(read_environment("LD_PRELOAD=/x\nPATH=/evil\nSSL_CERT_FILE\n\n=\n"), std::vector<std::string>());
+  EXPECT_EQ(read_environment(""), std::vector<std::string>());
 }
 
 }  // namespace

@@ -7,12 +7,14 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "tests/vm/probe/inside.h"
 #include "tests/vm/probe/kept.h"
@@ -192,6 +194,30 @@ void orphans(bool kept) {
   play_agent();
 }
 
+// A machine that got its configuration over TLS, or was told to do without.
+void told_late() {
+  beside([](int) {
+    await_log("agent is ready");
+    const std::string name = read_file("/proc/sys/kernel/hostname");
+    expect(name == "vm-7\n", "the host name of the document", name);
+    done();
+    ::kill(1, SIGTERM);
+  });
+  play_agent();
+}
+
+void clock_is_set() {
+  beside([](int) {
+    await_log("agent is ready");
+    constexpr time_t kServer = 1'927'670'400;  // the first of February 2031, tests/vm/machine.sh
+    for (int i = 0; i < 900 && ::time(nullptr) < kServer; ++i) pause_ms(100);
+    expect(::time(nullptr) >= kServer, "the clock of the server", std::to_string(::time(nullptr)));
+    done();
+    ::kill(1, SIGTERM);
+  });
+  play_agent();
+}
+
 void network() {
   beside([](int) {
     await_log("agent is ready");
@@ -214,6 +240,11 @@ void storage() {
 
 int play(char** argv) {
   std::string name = read_file("/usr/share/steppe-vm");
+  // What steppe-node runs of the agent's program.
+  const std::string_view word = argv[1] != nullptr ? argv[1] : "";
+  if (word == "maintenance" || word == "config" || word == "fetch-document") become_agent(argv);
+  if (name.starts_with("maintenance") || name.starts_with("broken-config")) told_late();
+  if (name.starts_with("clock")) clock_is_set();
   if (name == "boot") boot(argv, false);
   if (name == "boot-stray") boot(argv, true);
   if (name == "agent-killed") agent_killed(argv, false);
