@@ -130,4 +130,25 @@ until_text "nobody answers then" '^000$' ask "$url/status"
 machine standalone 'steppe.standalone'
 configured "a node by itself, where it is asked for"
 expect_text "is reached only from within" 'bind_addr = "127.0.0.1"' cat /run/standalone/node/agent.d/15-alone.hcl
+quit
+
+# The clock's keeper, over a stand-in for ntpd: the real one would set the clock of whoever runs this test.
+cat >"$work/ntpd" <<'SH'
+#!/bin/sh
+echo "started: $*"; sed 's/^/told: /' "$4"; echo "adjusting local clock by 0.2s"
+exec sleep 600
+SH
+chmod +x "$work/ntpd"; told=$(wc -l <"$work/told"); mkdir -p /run/clock/time
+NOTIFY_SOCKET=$work/notify "$bin/steppe-node" time -run /run/clock -ntpd "$work/ntpd" >"$work/clock.log" 2>&1 & node=$!
+until_text "the clock's keeper holds nobody up" '^READY=1$' heard
+until_text "without servers the pool is asked" 'told: servers pool.ntp.org' cat "$work/clock.log"
+expect_text "the clock is set at the start" 'started: -d -s -f /run/clock/time/ntpd.conf' cat "$work/clock.log"
+until_text "the console hears that the clock is kept" '^STATUS=the clock follows its servers$' heard
+printf 'server 10.0.0.9\nlisten on *\n' >/run/clock/time/servers
+until_text "other servers: it starts anew with them" 'told: server 10.0.0.9' cat "$work/clock.log"
+expect_text "and with nothing else" '^server 10.0.0.9$' cat /run/clock/time/ntpd.conf
+kill -KILL "$(pgrep -P $node | head -n 1)"
+until_text "one that ends is started again" '^[3-9]$' grep -c 'said="started:' "$work/clock.log"
+kill -TERM $node; wait $node; code=$?; node=
+[ $code = 0 ] && ok "it ends on SIGTERM" || bad "it ends on SIGTERM with $code"
 [ $failures = 0 ] || { tail -n 40 "$work"/*.log "$work/served"; tail -n 40 "$work/told"; }

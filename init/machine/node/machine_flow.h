@@ -89,7 +89,8 @@ class MachineFlow {
   std::vector<std::string> faults_;
   std::set<std::string> said_;
   std::vector<std::string> environment_;  // of what fetches documents
-  std::string pin_, code_, trust_, servers_, host_name_;
+  std::string pin_, code_, servers_, host_name_;
+  std::optional<std::string> trust_;  // the bundle as it was written
   bool ready_ = false, waiting_ = false;
 };
 
