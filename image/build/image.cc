@@ -12,6 +12,7 @@
 #include "image/fs/tar.h"
 #include "image/netboot/ipxe.h"
 #include "image/sign/authenticode.h"
+#include "image/spec/hardening.h"
 #include "image/uki/assemble.h"
 #include "init/base/text.h"
 #include "init/io/path_file.h"
@@ -145,7 +146,9 @@ Result<Parts> make_parts(const spec::Spec& spec, Shelf shelf, const Shop& shop, 
   Parts parts;
   report.step("kernel and modules");
   STEPPE_TRY(parts.kernel, take_kernel(spec, packages));
-  parts.arguments = join(spec.kernel.arguments, " ");
+  STEPPE_TRY(const hardening::Table table, decide_hardening(spec, parts.kernel));
+  STEPPE_TRY(const auto arguments, spec::merge_arguments(spec.kernel.arguments, table));
+  parts.arguments = join(arguments, " ");
   std::string tasks;
   if (!spec.task_root.packages.empty()) {
     report.step("task root");
@@ -162,7 +165,7 @@ Result<Parts> make_parts(const spec::Spec& spec, Shelf shelf, const Shop& shop, 
   STEPPE_TRY(parts.extensions, make_extensions(spec, parts.kernel, packages, shop, report));
   for (const MadeExtension& one : parts.extensions) shelf.parts.add(std::format("./extensions/{}/", one.named.name), one.tree);
   report.step("root");
-  STEPPE_TRY(fs::Tree root, host_root(spec, parts.kernel, packages, shop));
+  STEPPE_TRY(fs::Tree root, host_root(spec, parts.kernel, table, packages, shop));
   if (!tasks.empty()) STEPPE_TRY_VOID(root.add_file("usr/share/steppe/task-root.sqfs", std::move(tasks)));
   STEPPE_TRY(std::string squashfs, make_squashfs(root, spec.compression, spec.image.date_s, scratch, bench));
   report.step("scan of the finished root");

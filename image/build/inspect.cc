@@ -8,6 +8,7 @@
 #include "image/fs/cpio.h"
 #include "image/rootfs/scan.h"
 #include "init/base/text.h"
+#include "init/machine/hardening/read_back.h"
 #include "init/upgrade/verify/fitness.h"
 
 namespace steppe::build {
@@ -51,6 +52,25 @@ std::string module_fault(const Inspection& image) {
     if (!listed.contains(path.substr(directory.size()))) return std::format("/{} is not in the index", path);
     if (!node.bytes().ends_with("~Module signature appended~\n"))
       return std::format("/{} has lost its signature", path);
+  }
+  return {};
+}
+
+// Whether the parts that make the table true are the ones that it asks for: PID 1's settings and the kernel's arguments.
+std::string hardening_fault(const Inspection& image) {
+  if (!image.hardening) return std::format("no /{}", hardening::kTableFile);
+  if (image.hardening->kernel != image.release) return std::format("decided for kernel {}", image.hardening->kernel);
+  const fs::Node* settings = image.root.find(hardening::kSettingsFile);
+  if (settings == nullptr || settings->bytes() != hardening::settings_file(*image.hardening))
+    return std::format("/{} is not what the table says", hardening::kSettingsFile);
+  const auto words = hardening::command_words(image.arguments);
+  for (const hardening::Row& row : image.hardening->rows) {
+    if (row.kind != hardening::Kind::kArgument || !row.applied) continue;
+    const bool absent = row.value == hardening::kAbsent;
+    const bool there = std::ranges::any_of(words, [&](const std::string& word) {
+      return word == (row.value.empty() || absent ? row.name : row.name + "=" + row.value);
+    });
+    if (there == absent) return std::format("the arguments do not have {} \"{}\"", hardening::row_name(row), row.value);
   }
   return {};
 }
@@ -132,6 +152,9 @@ Result<Inspection> inspect_image(ByteView file, Workbench& bench) {
   const fs::Node* root = out.initrd.find("root.sqfs");
   if (root == nullptr) return Error(Code::kInvalid, "the initrd holds no root.sqfs");
   STEPPE_TRY(out.root, read_squashfs(root->bytes(), kMaxContent, bench).wrap("root.sqfs"));
+  if (const fs::Node* table = out.root.find(hardening::kTableFile)) {
+    STEPPE_TRY(out.hardening, hardening::parse_table(table->bytes()));
+  }
   return out;
 }
 
@@ -161,6 +184,7 @@ std::vector<Check> verify_image(ByteView file, const Inspection& image, const st
   out.push_back({"os-release",
                  os_release != nullptr && os_release->bytes() == image.os_release ? "" : "section and root differ"});
   out.push_back({"modules", module_fault(image)});
+  out.push_back({"hardening", hardening_fault(image)});
   out.push_back({"scan", scan_fault(image.root)});
   return out;
 }

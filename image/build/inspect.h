@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "image/fs/tree.h"
 #include "image/sign/authenticode.h"
 #include "image/uki/pe.h"
+#include "init/machine/hardening/table.h"
 #include "init/upgrade/manifest.h"
 
 namespace steppe::build {
@@ -29,6 +31,7 @@ struct Inspection {
   upgrade::Manifest manifest;
   std::string manifest_bytes;  // the section, without padding
   fs::Tree initrd, root;
+  std::optional<hardening::Table> hardening;  // nothing: the root has none
 };
 
 inline constexpr Bytes kMaxImageFile = Bytes::mib(512);

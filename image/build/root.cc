@@ -5,6 +5,7 @@
 #include <set>
 
 #include "image/sign/key.h"
+#include "image/spec/hardening.h"
 #include "image/spec/module_classes.h"
 #include "init/base/text.h"
 #include "init/io/path_file.h"
@@ -166,7 +167,12 @@ Result<Kernel> take_kernel(const spec::Spec& spec, Packages& packages) {
   }
   STEPPE_TRY(const auto found,
              find_kernel(*tree, spec.kernel.version, directory.empty() ? spec.kernel.package : directory));
-  Kernel kernel{.release = found.second, .program = tree->find(found.first)->content};
+  Kernel kernel{.release = found.second, .program = tree->find(found.first)->content, .config = {}};
+  const fs::Node* config = tree->find("boot/config-" + kernel.release);
+  if (config == nullptr)
+    return Error(Code::kNotFound, std::format("no boot/config-{} beside the kernel: how it was built cannot be checked "
+                                              "against the hardening table", kernel.release));
+  kernel.config = config->content;
   std::string module_directory = "usr/lib/modules/" + kernel.release;
   if (!directory.empty()) {
     STEPPE_TRY(own, read_host_tree(directory + "/lib/modules/" + kernel.release, module_directory, Bytes::gib(2)));
@@ -250,7 +256,15 @@ Result<fs::Tree> extension_root(const spec::Extension& extension, const Kernel& 
   return root;
 }
 
-Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Packages& packages, const Shop& shop) {
+Result<hardening::Table> decide_hardening(const spec::Spec& spec, const Kernel& kernel) {
+  spec::HardeningInput input{.requirements = {}, .kernel_release = kernel.release, .kernel_config = *kernel.config, .module_names = {}};
+  for (const auto rows : {spec::hardening_requirements(), spec::kernel_requirements()})
+    input.requirements.insert(input.requirements.end(), rows.begin(), rows.end());
+  for (const auto& [name, module] : kernel.modules) input.module_names.insert(name);
+  return spec::decide_hardening(spec, input);
+}
+
+Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, const hardening::Table& table, Packages& packages, const Shop& shop) {
   fs::Tree root;
   for (const char* path : {"dev", "proc", "sys", "run", "var", "state", "data", "efi", "etc/steppe"})
     STEPPE_TRY_VOID(root.add_directory(path));
@@ -260,6 +274,8 @@ Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Package
   STEPPE_TRY_VOID(add_modules(kernel.release, kernel.modules, root));
   STEPPE_TRY_VOID(root.add_file("usr/lib/os-release", os_release(spec)));
   STEPPE_TRY_VOID(root.add_symlink("etc/os-release", "../usr/lib/os-release"));
+  STEPPE_TRY_VOID(root.add_file(hardening::kTableFile, hardening::write_table(table)));
+  STEPPE_TRY_VOID(root.add_file(hardening::kSettingsFile, hardening::settings_file(table)));
   for (const spec::Directory& one : spec.directories) STEPPE_TRY_VOID(root.add_directory(one.path, one.mode));
   STEPPE_TRY_VOID(add_files(spec.files, spec.links, shop, root));
   for (size_t i = 0; i < spec.signing.also_trusted.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "image/rootfs/modules.h"
 #include "image/spec/lock.h"
 #include "image/spec/spec.h"
+#include "init/machine/hardening/table.h"
 
 namespace steppe::build {
 
@@ -32,6 +33,7 @@ class Packages {
 struct Kernel {
   std::string release;                            // "6.12.107+deb13-amd64"
   fs::Content program;                            // vmlinuz
+  fs::Content config;                             // boot/config-RELEASE, how it was built
   std::map<std::string, rootfs::Module> modules;  // all that go into the root
   std::vector<std::string> initrd;                // names, in load order: what mounting the root needs
   std::vector<std::string> absent;                // of the classes: patterns that this kernel has nothing for
@@ -53,9 +55,11 @@ Result<std::string> take_program(const std::string& path, bool strip, const Shop
 
 // What an extension made here holds: its packages' files, files and links, and its modules with an index of their own.
 Result<fs::Tree> extension_root(const spec::Extension& extension, const Kernel& kernel, Packages& packages, const Shop& shop);
+// The hardening table for this kernel and its modules.
+Result<hardening::Table> decide_hardening(const spec::Spec& spec, const Kernel& kernel);
 
 // The host's root, but for the task root's file.
-Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, Packages& packages, const Shop& shop);
+Result<fs::Tree> host_root(const spec::Spec& spec, const Kernel& kernel, const hardening::Table& table, Packages& packages, const Shop& shop);
 
 // /usr/lib/os-release, which is also the image's section .osrel: by IMAGE_VERSION the boot loader orders images.
 std::string os_release(const spec::Spec& spec);

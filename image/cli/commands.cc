@@ -11,7 +11,7 @@ constexpr Command kCommands[] = {
      "make an image with its extensions and the list of what is in it; a disk image, a disc or a network boot set beside it",
      build_command},
     {"lock", "SPEC [-var NAME=VALUE]… [-store DIR]", "pin the newest packages that the spec asks for", lock_command},
-    {"inspect", "IMAGE|EXTENSION [-json]", "sections, manifest, modules and files of an image; record and files of an extension", inspect_command},
+    {"inspect", "IMAGE|EXTENSION [-json | -hardening]", "sections, manifest, hardening table and files of an image; record and files of an extension", inspect_command},
     {"verify", "IMAGE|EXTENSION -cert FILE… [-digest SHA256]", "signature, digest, manifest, modules, and the scan; or hash tree",
      verify_command},
     {"diff", "IMAGE IMAGE", "what differs; ends with 1 when something does", diff_command},

@@ -75,6 +75,36 @@ void write_manifest(json::Writer& writer, const upgrade::Manifest& manifest) {
   writer.end_object();
 }
 
+void write_hardening(json::Writer& writer, const hardening::Table& table) {
+  writer.begin_array();
+  for (const hardening::Row& row : table.rows) {
+    writer.begin_object();
+    writer.key("kind"), writer.text(hardening::kind_name(row.kind));
+    writer.key("name"), writer.text(row.name);
+    writer.key("asked"), writer.text(row.asked);
+    writer.key("since"), writer.text(row.since);
+    writer.key("enforced"), writer.boolean(row.state == hardening::Row::State::kEnforced);
+    if (row.applied) writer.key("value"), writer.text(row.value);
+    if (!row.reason.empty()) writer.key("reason"), writer.text(row.reason);
+    writer.end_object();
+  }
+  writer.end_array();
+}
+
+// enforced  sysctl kernel.sysrq  "0"
+std::string hardening_text(const hardening::Table& table) {
+  size_t width = 0;
+  for (const hardening::Row& row : table.rows) width = std::max(width, hardening::row_name(row).size());
+  std::string out = "\nhardening\n";
+  for (const hardening::Row& row : table.rows) {
+    const bool enforced = row.state == hardening::Row::State::kEnforced;
+    const std::string value = enforced || !row.applied ? std::format("\"{}\"", row.asked) : std::format("\"{}\", has \"{}\"", row.asked, row.value);
+    out += std::format("{:<8}  {:<{}}  "
+        "{}{}{}\n", enforced ? "enforced" : "waived", hardening::row_name(row), width, value, enforced ? "" : ": ", row.reason);
+  }
+  return out;
+}
+
 std::string inspection_json(const build::Inspection& image) {
   std::string out;
   json::Writer writer(&out, json::Style::kPretty);
@@ -101,6 +131,7 @@ std::string inspection_json(const build::Inspection& image) {
     writer.end_object();
   }
   writer.end_array();
+  if (image.hardening) writer.key("hardening"), write_hardening(writer, *image.hardening);
   writer.key("initrd"), write_nodes(writer, image.initrd);
   writer.key("root"), write_nodes(writer, image.root);
   writer.end_object();
@@ -122,6 +153,7 @@ std::string inspection_text(const build::Inspection& image) {
   out += "\n";
   for (const build::SectionView& one : image.sections)
     out += std::format("{:<9} {:>10}  {}\n", one.name, one.size, one.digest);
+  if (image.hardening) out += hardening_text(*image.hardening);
   for (const auto& [title, tree] : {std::pair("initrd", &image.initrd), std::pair("root", &image.root)}) {
     out += std::format("\n{}\n", title);
     for (const auto& [path, node] : tree->nodes())
@@ -173,7 +205,7 @@ int say_checks(Context& context, const std::vector<build::Check>& checks) {
 }  // namespace
 
 Result<int> inspect_command(Context& context, const std::vector<std::string>& arguments) {
-  STEPPE_TRY(const Words words, Words::parse(arguments, {"json"}, {}));
+  STEPPE_TRY(const Words words, Words::parse(arguments, {"json", "hardening"}, {}));
   if (words.rest().size() != 1) return Error(Code::kInvalid, "expected the path of one image");
   STEPPE_TRY(const std::string file, read_file(context, words.rest()[0]));
   STEPPE_TRY(const auto bench, build::Workbench::create());
@@ -183,6 +215,11 @@ Result<int> inspect_command(Context& context, const std::vector<std::string>& ar
     return 0;
   }
   STEPPE_TRY(const build::Inspection image, build::inspect_image(as_bytes(file), *bench));
+  if (words.has("hardening")) {
+    if (!image.hardening) return Error(Code::kNotFound, "the image has no hardening table");
+    context.out(hardening::write_table(*image.hardening));  // what steppe-node hardening -record prints on a machine that has it all
+    return 0;
+  }
   context.out(words.has("json") ? inspection_json(image) : inspection_text(image));
   return 0;
 }

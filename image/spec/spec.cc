@@ -177,6 +177,14 @@ void read_all(Body& body, const Place& place, Spec& spec) {
     for (const std::string& one : spec.components)
       if (!is_name(one)) inner.bad("components", std::format("\"{}\" is no component of Debian's archive", one));
   });
+  body.block("hardening", [&](Body& inner) {
+    inner.labelled("waive", [&](Body& row, const std::string& name) {
+      Waiver waiver{.row = name, .reason = {}};
+      if (!row.text("reason", waiver.reason) || trim(waiver.reason).empty())
+        row.missing("reason", "why this image does without the row");
+      spec.waivers.push_back(std::move(waiver));
+    });
+  });
   body.block("sign", [&](Body& inner) {
     place.path(inner, "key", spec.signing.key);
     place.path(inner, "certificate", spec.signing.certificate);

@@ -103,6 +103,10 @@ struct Compression {
   Bytes block = Bytes::mib(1);
 };
 
+struct Waiver {  // of one row of the hardening table, for this image
+  std::string row, reason;  // "sysctl kernel.kexec_load_disabled"
+};
+
 struct Spec {
   std::string file;  // where it was read
   Image image;
@@ -116,6 +120,7 @@ struct Spec {
   std::vector<Bundle> bundles;
   TaskRoot task_root;
   std::vector<Extension> extensions;
+  std::vector<Waiver> waivers;
   Signing signing;
   Limits limits;
   Compression compression;

@@ -11,6 +11,7 @@
 #include "init/boot/early_mounts.h"
 #include "init/boot/first_root.h"
 #include "init/boot/kernel_log.h"
+#include "init/boot/kernel_settings.h"
 #include "init/boot/machine_clock.h"
 #include "init/boot/module_file.h"
 #include "init/sys/kernel/fd.h"
@@ -121,6 +122,53 @@ TEST_F(BootTest, the_clock_is_never_older_than_the_build) {
   EXPECT_EQ(build_time(file.c_str()), kSourceEpoch) << "not believed";
 }
 
+TEST(KernelSettings, a_line_is_a_path_below_and_a_value) {
+  auto good = parse_setting("net/ipv4/conf/all/rp_filter 2");
+  ASSERT_TRUE(good.ok());
+  EXPECT_EQ(good->path, "net/ipv4/conf/all/rp_filter");
+  EXPECT_EQ(good->value, "2");
+  EXPECT_EQ(parse_setting("net/ipv4/tcp_rmem 1 2 3")->value, "1 2 3");
+  EXPECT_TRUE(parse_setting("net/ipv4/conf/eth0.5/rp_filter 2").ok());
+  for (const char* line : {"", "kernel/sysrq", "kernel/sysrq ", " 1", "/kernel/sysrq 1", "kernel/ 1", "kernel//sysrq 1", "../sysrq 1",
+                           "kernel/../../x 1", "kernel/.hidden 1", "Kernel/x 1", "kernel/x a\tb", "kernel/x a\xff"}) {
+    EXPECT_FALSE(parse_setting(line).ok()) << line;
+  }
+  EXPECT_FALSE(parse_setting("kernel/x " + std::string(300, '1')).ok());
+}
+
+TEST_F(BootTest, settings_are_written_each_and_what_fails_is_told) {
+  auto read = [&](const std::string& name) {
+    std::ifstream in(directory_ + "/" + name);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  write("sys/kernel/one", "");
+  write("sys/kernel/two", "");
+  fs::create_symlink("/etc/passwd", directory_ + "/sys/kernel/link");
+  kernel::Fd sys(::open((directory_ + "/sys").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::string file = directory_ + "/settings", told;
+  auto apply = [&](const std::string& text) {
+    write("settings", text);
+    told.clear();
+    return apply_settings(file.c_str(), sys.get(), [](void* into, std::string_view line) { *static_cast<std::string*>(into) += std::string(line) + "\n"; }, &told);
+  };
+  auto all = apply("kernel/absent 1\nkernel/link 2\nkernel/one 3\nkernel/two 4 5\n");
+  ASSERT_TRUE(all.ok()) << all.error().message();
+  EXPECT_EQ(*all, 2u);
+  EXPECT_EQ(read("sys/kernel/one"), "3");
+  EXPECT_EQ(read("sys/kernel/two"), "4 5");
+  EXPECT_NE(told.find("setting kernel/absent 1: "), std::string::npos) << told;
+  EXPECT_NE(told.find("setting kernel/link 2: "), std::string::npos) << told;
+  EXPECT_EQ(*apply(""), 0u);
+  EXPECT_EQ(apply("kernel/one 6\n../x 1\n").error().code(), Code::kCorrupt);
+  EXPECT_EQ(read("sys/kernel/one"), "6") << "what came before is applied";
+  std::string many;
+  for (size_t i = 0; i < kMaxSettings + 1; ++i) many += "kernel/one 7\n";
+  EXPECT_EQ(apply(many).error().code(), Code::kExhausted);
+  EXPECT_EQ(apply(std::string(kMaxSettingsFile + 1, 'a')).error().code(), Code::kExhausted);
+  fs::remove(file);
+  EXPECT_EQ(apply_settings(file.c_str(), sys.get(), [](void*, std::string_view) {}, nullptr).error().code(), Code::kNotFound);
+}
+
 TEST(Printable, drops_what_drives_a_terminal) {
   char into[8];
   EXPECT_EQ(std::string_view(into, printable("a\x1b[b\n\xff", into, sizeof into)), "a?[b??");
@@ -133,8 +181,7 @@ TEST(EarlyMounts, every_row_has_the_flags_that_hardening_asks_for) {
       EXPECT_TRUE((row.flags & 2 /* MS_NOSUID */) != 0) << row.target;
       bool devices = std::string_view(row.target) == "/dev" || std::string_view(row.target) == "/dev/pts";
       EXPECT_EQ((row.flags & 4 /* MS_NODEV */) == 0, devices) << row.target;
-      bool executes = devices ? std::string_view(row.target) == "/dev" : std::string_view(row.target) == "/var" || std::string_view(row.target) == "/data" ||
-                      std::string_view(row.target) == "/dev/shm" || std::string_view(row.target) == "/dev/hugepages";
+      bool executes = std::string_view(row.target) == "/var" || std::string_view(row.target) == "/data";
       EXPECT_EQ((row.flags & 8 /* MS_NOEXEC */) == 0, executes) << row.target;
     }
   }

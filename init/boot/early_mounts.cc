@@ -17,7 +17,7 @@ constexpr auto kOptional = EarlyMount::Need::kOptional;
 
 constexpr EarlyMount kFirst[] = {
     // The kernel mounts devtmpfs itself only where it was told to (CONFIG_DEVTMPFS_MOUNT does not reach an initramfs).
-    {"devtmpfs", "/dev", MS_NOSUID, "mode=0755", kRequired},
+    {"devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755", kRequired},
     {"proc", "/proc", kQuiet, nullptr, kRequired},
     {"sysfs", "/sys", kQuiet, nullptr, kRequired},
     // /run holds executors' sockets and sealed programs of tasks, none of which is executed from there.
@@ -27,10 +27,10 @@ constexpr EarlyMount kFirst[] = {
 constexpr EarlyMount kRoot[] = {
     // A private instance: whoever opens /dev/pts/ptmx gets a terminal, group 5 is what every distribution calls tty.
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=000", kRequired},
-    {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777,size=50%", kRequired},
+    {"tmpfs", "/dev/shm", kQuiet, "mode=1777,size=50%", kRequired},
     {"mqueue", "/dev/mqueue", kQuiet, nullptr, kOptional},
-    {"hugetlbfs", "/dev/hugepages", MS_NOSUID | MS_NODEV, nullptr, kOptional},
-    {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=20%", kRequired},
+    {"hugetlbfs", "/dev/hugepages", kQuiet, nullptr, kOptional},
+    {"tmpfs", "/tmp", kQuiet, "mode=1777,size=20%", kRequired},
     // Tasks are executed from their allocations below /var: no noexec.
     {"tmpfs", "/var", MS_NOSUID | MS_NODEV, "mode=0755,size=50%", kRequired},
     // Where the machine's partitions are mounted over, if it has any; what a machine without them keeps is gone at its end.

@@ -22,6 +22,7 @@
 #include "init/boot/early_mounts.h"
 #include "init/boot/first_root.h"
 #include "init/boot/kernel_log.h"
+#include "init/boot/kernel_settings.h"
 #include "init/boot/machine_clock.h"
 #include "init/control/message.h"
 #include "init/supervise/hardware_watchdog.h"
@@ -51,6 +52,8 @@ client {
   network_interface = "lo"
 }
 )";
+// The rows of the hardening table that are settings (image/spec/hardening.h), and others of the image's spec.
+constexpr const char* kKernelSettings = "/usr/lib/steppe/sysctl";
 constexpr const char* kNode = "/usr/bin/steppe-node";
 constexpr const char* kTime = "/usr/sbin/ntpd";
 constexpr const char* kAgentSettings = "/run/steppe/agent.d";  // steppe-node puts one of its own in its place
@@ -77,11 +80,19 @@ void configure_kernel() {
   // Ten lines in five seconds are the default for all who write to /dev/kmsg; the service log and the end of a machine have more.
   // The newline belongs to the word: without it the kernel refuses (devkmsg_sysctl_set_loglvl).
   set_kernel("/proc/sys/kernel/printk_devkmsg", "on\n");
-  // A crash of PID 1 or of the kernel is a reboot, not a dead machine.
+  // A crash of PID 1 or of the kernel is a reboot, not a dead machine; also in an image without settings.
   set_kernel("/proc/sys/kernel/panic", "10");
   set_kernel("/proc/sys/kernel/panic_on_oops", "1");
   // ctrl-alt-del is SIGINT to us, not an immediate reset.
   (void)::reboot(RB_DISABLE_CAD);
+}
+
+// A machine whose kernel refuses one runs all the same, and says so.
+void apply_image_settings(KernelLog& log) {
+  kernel::Fd proc_sys(::open("/proc/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Result<size_t> applied = boot::apply_settings(
+      kKernelSettings, proc_sys.get(), [](void* to, std::string_view line) { static_cast<KernelLog*>(to)->status(line); }, &log);
+  if (!applied.ok()) log.status(applied.error().message());
 }
 
 void bring_loopback_up() {
@@ -200,6 +211,7 @@ Result<> bring_up(KernelLog& log) {
   log.line(KernelLog::Level::kInfo, "the image's root is mounted");
   if (Result<> shared = boot::share_mounts(); !shared.ok()) log.line(KernelLog::Level::kWarning, shared.error().message());
   configure_kernel();
+  apply_image_settings(log);
   if (boot::raise_clock()) log.status("the clock was older than this image and is set to its build");
   bring_loopback_up();
   write_default_settings();

@@ -53,6 +53,10 @@ compression {
   level = 1
   block = "128KiB"
 }
+hardening {
+  waive "kernel CONFIG_AMD_IOMMU" { reason = "the build root's kernel is one for guests" }
+  waive "kernel CONFIG_HW_RANDOM_TPM" { reason = "as above" }
+}
 HCL
   [ $# -gt 1 ] && sed -i "${@:2}" "$1"
   return 0
@@ -145,6 +149,10 @@ spec "$work/bad.hcl" '$a limits { image = "5MiB" }'
 refused "a passed budget, with a table" 'MiB  kernel' image build "$work/bad.hcl" -o "$work/none"
 spec "$work/bad.hcl" 's|directory = "/"|package = "linux-image-amd64"|'
 refused "no lock" 'run steppe-image lock' image build "$work/bad.hcl" -o "$work/none"
+spec "$work/bad.hcl" 's/"console=ttyS0"/"console=ttyS0", "mitigations=off"/'
+refused "an argument against the hardening table" 'kernel.arguments: "mitigations=off" contradicts the hardening table, which wants mitigations=auto' image build "$work/bad.hcl" -o "$work/none"
+spec "$work/bad.hcl" '/CONFIG_AMD_IOMMU/d'
+refused "a row that the kernel does not have" 'kernel CONFIG_AMD_IOMMU: enforced as "y", but kernel .* has "not set"' image build "$work/bad.hcl" -o "$work/none"
 refused "an unknown variable" 'declares no variable|did you mean' image build "$work/a.hcl" -var colour=red -o "$work/none"
 refused "an unknown option" 'no option -colour' image build "$work/a.hcl" -colour red
 [ -z "$(ls -A "$work/none" 2>/dev/null)" ] && ok "refused builds leave nothing" || bad "refused builds leave $(ls -A "$work/none")"
@@ -209,7 +217,7 @@ expect "is good" image verify "$work/by-leaf" -cert "$work/ours.crt"
 refused "key and certificate of two people" 'not one for this key' image sign "$plain" -key "$work/leaf.key" -cert "$work/ours.crt" -o "$work/none"
 
 # --- Looking into images.
-for want in '^version +0.0.7' '^signed by +nobody' '^\.steppe' '/usr/lib/modules/.*/modules.index' '/root.sqfs'; do
+for want in '^enforced  sysctl kernel.sysrq +"0"$' '^waived    sysctl kernel.yama.ptrace_scope +"3", has "2": ' '^waived    kernel CONFIG_AMD_IOMMU +"y": the build root' '^arguments +console=ttyS0 panic=-1 .* slab_nomerge' '^version +0.0.7' '^signed by +nobody' '^\.steppe' '/usr/lib/modules/.*/modules.index' '/root.sqfs'; do
   grep -Eq "$want" "$work/inspect" && ok "inspect shows $want" || bad "inspect shows $want"
 done
 expect "inspect as JSON" sh -c "'$bin/steppe-image' inspect -json '$signed' | jq -e '.manifest.version == \"0.0.7\" and .signers[0].subject == \"CN=ours\" and (.root | length > 50)'"

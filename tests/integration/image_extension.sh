@@ -40,6 +40,10 @@ compression {
   level = 1
   block = "128KiB"
 }
+hardening {
+  waive "kernel CONFIG_AMD_IOMMU" { reason = "the build root's kernel is one for guests" }
+  waive "kernel CONFIG_HW_RANDOM_TPM" { reason = "as above" }
+}
 $2
 HCL
 }

@@ -50,6 +50,11 @@ compression {
   level = 1
   block = "128KiB"
 }
+# The build root's kernel is one for virtual machines.
+hardening {
+  waive "kernel CONFIG_AMD_IOMMU" { reason = "a kernel for guests" }
+  waive "kernel CONFIG_HW_RANDOM_TPM" { reason = "a kernel for guests" }
+}
 ${3:-}
 HCL
 }
