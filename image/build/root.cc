@@ -257,7 +257,7 @@ Result<fs::Tree> extension_root(const spec::Extension& extension, const Kernel& 
 }
 
 Result<hardening::Table> decide_hardening(const spec::Spec& spec, const Kernel& kernel) {
-  spec::HardeningInput input{.requirements = {}, .kernel_release = kernel.release, .kernel_config = *kernel.config, .module_names = {}};
+  spec::HardeningInput input{.requirements = {}, .kernel_release = kernel.release, .kernel_config = kernel.config ? *kernel.config : "", .module_names = {}};
   for (const auto rows : {spec::hardening_requirements(), spec::kernel_requirements()})
     input.requirements.insert(input.requirements.end(), rows.begin(), rows.end());
   for (const auto& [name, module] : kernel.modules) input.module_names.insert(name);

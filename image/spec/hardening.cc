@@ -107,8 +107,8 @@ class Decision {
       waive(row, std::format("kernel {} does not know it", input_.kernel_release));
       return true;
     }
-    fault(name, std::format("enforced as \"{}\", but kernel {} has \"{}\" (its boot/config): take another kernel, "
-        "or waive the row with a reason, for one image in its spec: hardening {{ waive \"{}\" {{ reason = \"...\" }} }}",
+    fault(name, std::format("enforced as \"{}\", but kernel {} has \"{}\" (its boot/config): take another kernel, or waive the row, "
+                            "for one image in the hardening block of its spec: waive \"{}\" {{ reason = \"...\" }}",
                             one.asked, input_.kernel_release, value, name));
     return false;
   }
@@ -143,8 +143,8 @@ Result<std::vector<std::string>> merge_arguments(const std::vector<std::string>&
     if (row == nullptr || !row->applied) continue;
     const std::string wanted = row->value == hardening::kAbsent ? "no such argument" : as_word(*row);
     if (row->value != value)
-      return Error(Code::kInvalid, std::format("kernel.arguments: \"{}\" contradicts the hardening table, which "
-          "wants {}; leave it out, or say why not with hardening {{ waive \"{}\" {{ reason = \"...\" }} }}",
+      return Error(Code::kInvalid, std::format("kernel.arguments: \"{}\" contradicts the hardening table, which wants {}; leave it out, or "
+                                               "say why in the spec's hardening block: waive \"{}\" {{ reason = \"...\" }}",
                                                word, wanted, hardening::row_name(*row)));
     there.insert(std::string(name));
   }

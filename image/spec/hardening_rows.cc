@@ -117,6 +117,8 @@ constexpr Requirement kRows[] = {
     optional(enforced(kMount, "/data", "nosuid,nodev", "")),
     optional(enforced(kMount, "/data/*", "nosuid,nodev", "")),
     optional(enforced(kMount, "/var/*", "nosuid,nodev", "")),
+    // Extensions: drivers with their libraries, which tasks see.
+    optional(enforced(kMount, "/run/steppe/extensions/*", "ro,nosuid,nodev", "")),
     // The slots of the images lie there: whoever stages one writes to it.
     weaker(optional(waived(kMount, "/efi", "ro,nosuid,nodev,noexec", "",
            "images are staged, blessed and renamed there by name alone, for which it stays writable for root; "
