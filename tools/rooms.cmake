@@ -152,6 +152,7 @@ function(steppe_precompile)
   set(standard <algorithm> <array> <charconv> <chrono> <coroutine> <cstdint> <deque> <filesystem> <format> <functional>
       <map> <memory> <optional> <set> <span> <stop_token> <string> <string_view> <variant> <vector>)
   file(GLOB protos ${CMAKE_SOURCE_DIR}/agent/schema/*.proto)
+  list(FILTER protos EXCLUDE REGEX "/machine\\.proto$")  # for the few files that speak of the machine
   set(messages)
   foreach(proto IN LISTS protos)
     get_filename_component(stem ${proto} NAME_WE)

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "agent/schema/agent.pb.h"
+#include "agent/schema/machine.pb.h"
 #include "agent/schema/rpc.pb.h"
 #include "init/base/assert.h"
 
@@ -15,6 +16,7 @@ constexpr Limits kJob = Limits::job();
 constexpr Limits kBulk = Limits::bulk();
 constexpr Limits kScarce = Limits::scarce();
 constexpr Limits kScarceJob = Limits::scarce_job();
+constexpr Limits kUpload = Limits::upload();
 }  // namespace limits
 
 using enum Capability;

@@ -61,6 +61,7 @@ struct Limits {
   static constexpr Limits job() { return {Bytes::mib(3), 512, 0}; }
   static constexpr Limits bulk() { return {Bytes::mib(3), 20'000, 0}; }
   static constexpr Limits scarce() { return {Bytes::kib(64), 4, 20}; }
+  static constexpr Limits upload() { return {Bytes::kib(1025), 4, 0}; }
   static constexpr Limits scarce_job() { return {Bytes::mib(3), 32, 0}; }
 };
 

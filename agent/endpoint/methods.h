@@ -3,7 +3,8 @@
 // The authorisation table: one row a method, named as Nomad's RPCs. A method exists only by its row.
 //   X(Enumerator, "Name", Kind, Request, Reply, NamespaceSource, CertificateRole, Limits, capabilities: any one suffices...)
 // Requests and replies are messages of agent/schema/rpc.proto. Limits: kSmall for identifiers and options, kJob for a job
-// with its source, kBulk for what nodes send, kScarce for work that loads the leader.
+// with its source, kBulk for what nodes send, kScarce for work that loads the leader or the machine,
+// kUpload for pieces of an image.
 
 // clang-format off
 #define STEPPE_ENDPOINT_METHODS(X) \
@@ -74,5 +75,22 @@
   X(FileSystemLogs, "FileSystem.Logs", kStream, FsLogsRequest, StreamReply, kObject, kClient, kSmall, kReadLogs, kReadFs) \
   X(AgentSelf, "Agent.Self", kRead, AgentRequest, AgentReply, kNone, kClient, kSmall, kAgentRead) \
   X(AgentHealth, "Agent.Health", kRead, AgentRequest, AgentReply, kNone, kAnyone, kSmall) \
-  X(AgentMetrics, "Agent.Metrics", kRead, AgentRequest, AgentReply, kNone, kAnyone, kSmall)
+  X(AgentMetrics, "Agent.Metrics", kRead, AgentRequest, AgentReply, kNone, kAnyone, kSmall) \
+  X(MachineInfo, "Machine.Info", kRead, MachineRequest, MachineInfoReply, kNone, kServer, kSmall, kAgentRead) \
+  X(MachineDmesg, "Machine.Dmesg", kRead, MachineRequest, MachineDmesgReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineLogs, "Machine.Logs", kRead, MachineRequest, MachineLogsReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineServices, "Machine.Services", kRead, MachineRequest, MachineServicesReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineDisks, "Machine.Disks", kRead, MachineRequest, MachineDisksReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineMounts, "Machine.Mounts", kRead, MachineRequest, MachineMountsReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineProcesses, "Machine.Processes", kRead, MachineRequest, MachineProcessesReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineTime, "Machine.Time", kRead, MachineRequest, MachineTimeReply, kNone, kServer, kSmall, kAgentRead) \
+  X(MachineSlots, "Machine.Slots", kRead, MachineRequest, MachineSlotsReply, kNone, kServer, kScarce, kAgentRead) \
+  X(MachineReboot, "Machine.Reboot", kWrite, MachineEndRequest, MachineEndReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachinePoweroff, "Machine.Poweroff", kWrite, MachineEndRequest, MachineEndReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachineUpload, "Machine.Upload", kWrite, MachineUploadRequest, MachineUploadReply, kNone, kServer, kUpload, kAgentWrite) \
+  X(MachineStage, "Machine.Stage", kWrite, MachineSlotsChangeRequest, MachineSlotsChangeReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachineTry, "Machine.Try", kWrite, MachineSlotsChangeRequest, MachineSlotsChangeReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachineBless, "Machine.Bless", kWrite, MachineSlotsChangeRequest, MachineSlotsChangeReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachineRevert, "Machine.Revert", kWrite, MachineSlotsChangeRequest, MachineSlotsChangeReply, kNone, kServer, kScarce, kAgentWrite) \
+  X(MachineForgive, "Machine.Forgive", kWrite, MachineSlotsChangeRequest, MachineSlotsChangeReply, kNone, kServer, kScarce, kAgentWrite)
 // clang-format on

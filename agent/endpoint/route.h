@@ -26,6 +26,7 @@ enum class RequestBody : uint8_t {
   kNone,      // ignored; path and query fill the request
   kJson,      // the request as JSON; empty is 400 "Request body is empty"
   kOptional,  // the request as JSON; empty means its zero value
+  kData,      // as it is, into the request's field `data`
 };
 
 // How the reply becomes a response.

@@ -170,7 +170,11 @@ Outcome<> check_same(pb::Message& root, const endpoint::RouteMatch& match) {
 Outcome<std::unique_ptr<endpoint::Message>> build_request(const endpoint::RouteMatch& match, const Request& request) {
   const endpoint::HttpRoute& route = *match.route;
   std::unique_ptr<endpoint::Message> message = endpoint::new_request(route.method);
-  if (route.body != endpoint::RequestBody::kNone) {
+  if (route.body == endpoint::RequestBody::kData) {
+    const Place place = find_place(*message, "data");
+    STEPPE_ASSERT(place.field != nullptr);
+    place.message->GetReflection()->SetString(place.message, place.field, request.body);
+  } else if (route.body != endpoint::RequestBody::kNone) {
     if (request.body.empty() && route.body == endpoint::RequestBody::kJson) return endpoint::bad_request("Request body is empty");
     if (!request.body.empty()) {
       Result<> read = schema::read_json(request.body, message.get());

@@ -11,11 +11,13 @@
 
 #include "agent/http/api.h"
 #include "agent/http/server.h"
+#include "agent/machine/machine_api.h"
 #include "agent/main/agent_endpoint.h"
 #include "agent/main/client_role.h"
 #include "agent/main/server_role.h"
 #include "agent/main/signals.h"
 #include "init/io/epoll_loop.h"
+#include "init/io/posix_child.h"
 #include "init/io/posix_disk.h"
 #include "init/io/posix_net.h"
 #include "init/sys/kernel/file_access.h"
@@ -88,6 +90,8 @@ class Agent {
   std::unique_ptr<ServerRole> server_;
   std::unique_ptr<ClientRole> client_;
   std::unique_ptr<AgentEndpoint> endpoint_;
+  std::unique_ptr<io::Processes> processes_;
+  std::unique_ptr<machine_api::MachineApi> machine_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Server> http_;
   io::Address http_address_;
@@ -138,6 +142,9 @@ Result<> Agent::prepare(const std::map<std::string, std::string, std::less<>>& e
   }
   endpoint_ = std::make_unique<AgentEndpoint>(settings_, *loop_, server_.get(), client_.get());
   endpoint_->add_methods(dispatcher_);
+  processes_ = io::make_posix_processes(*loop_);
+  machine_ = std::make_unique<machine_api::MachineApi>(*loop_, *processes_, logger_, machine_api::MachineApi::Options{.root = {}, .directory = settings_.data_dir + "/machine"});
+  machine_->serve(dispatcher_);
   return listen();
 }
 
@@ -230,11 +237,13 @@ io::Task<void> Agent::life(int& exit_code) {
     if (client_) client_->start(leave, [this](const Error& error) { fail(error); });
     announce();
     sd_notify(0, "READY=1");
+    scope.spawn(machine_->watch_trial([this] { return client_ && client_->healthy(); }, scope.token()));
   }
   scope.spawn(watch_failure());
   co_await wait_for_the_end();
   co_await shut_down();
   failed_.set();
+  scope.request_stop();
   co_await scope.join();
   exit_code = failing_ ? 1 : 0;
 }

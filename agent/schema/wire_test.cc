@@ -11,6 +11,7 @@
 #include "agent/schema/alloc.pb.h"
 #include "agent/schema/job.pb.h"
 #include "agent/schema/log.pb.h"
+#include "agent/schema/machine.pb.h"
 #include "agent/schema/node.pb.h"
 #include "agent/schema/plan.pb.h"
 #include "agent/schema/rpc.pb.h"
@@ -28,7 +29,7 @@ std::vector<std::string> lines() {
   for (const auto* file : {Value::descriptor()->file(), Job::descriptor()->file(), Node::descriptor()->file(),
                            Allocation::descriptor()->file(), Plan::descriptor()->file(), HostStats::descriptor()->file(),
                            QueryOptions::descriptor()->file(), AgentRequest::descriptor()->file(),
-                           LogNoop::descriptor()->file()}) {
+                           LogNoop::descriptor()->file(), MachineRequest::descriptor()->file()}) {
     for (int i = 0; i < file->message_type_count(); ++i) {
       const auto* message = file->message_type(i);
       for (int j = 0; j < message->field_count(); ++j) {

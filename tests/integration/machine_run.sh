@@ -21,6 +21,15 @@ done
 pid=$(cat "$state/machine.pid")
 says "--status tells" "^machine: running, pid $pid, http://127.0.0.1:$STEPPE_HTTP_PORT" tools/run --status; ends "--status" 0
 grep -Eq '^hello +service +50 +running' "$work/out" && ok "and lists the job" || bad "and lists the job"
+machine() { curl -s -m 60 "http://127.0.0.1:$STEPPE_HTTP_PORT/v1/machine/$1"; }
+says "the machine tells about itself" '"Name":"node-1".*"Version":"[0-9.]+"' machine info
+says "about its services" '"Name":"agent","State":"ready"' machine services
+says "about its disks" '"Label":"STEPPE-ESP"' machine disks
+says "about its mounts" '"Target":"/","Source":"/dev/loop[0-9]+","Type":"squashfs"' machine mounts
+says "about its processes" '"PID":1,"Parent":0,"Name":"(steppe-)?init"' machine processes
+says "about its clock" '"OlderThanImage":false' machine time
+says "its kernel's log" '"Text":"steppe: ready"' machine 'dmesg?lines=5000'
+says "its services' log" 'Steppe agent started' machine 'logs?lines=5000'
 says "an agent on this host beside it is refused" 'a machine of this checkout runs' tools/run; ends "that" 1
 says "a second tools/run --machine goes on from there" '^script [0-9a-f]{16} on node-1' tools/run --machine; ends "that" 0
 [ "$(cat "$state/machine.pid")" = "$pid" ] && ok "with the same machine" || bad "with the same machine"

@@ -126,6 +126,20 @@ std::optional<Asked> read_words(const std::vector<std::string>& words) {
   return asked;
 }
 
+// Takes the places off the front. False: one without its directory.
+bool take_places(std::vector<std::string>& words, Places& places) {
+  while (!words.empty() && words[0].starts_with('-')) {
+    if (words.size() < 2) return false;
+    const std::string directory = words[1];
+    if (words[0] == "-efi") places.efi = directory;
+    else if (words[0] == "-efivars") places.efivars = directory;
+    else if (words[0] == "-run") places.manifest = directory + "/manifest", places.lock = directory + "/slots.lock", places.keys.back() = directory + "/keys";
+    else return false;
+    words.erase(words.begin(), words.begin() + 2);
+  }
+  return true;
+}
+
 Result<upgrade::Digest> read_digest(const std::string& text) {
   upgrade::Digest digest;
   STEPPE_TRY(const std::string bytes, unhex(text));
@@ -211,10 +225,11 @@ Result<> start_up(const Places& places) {
 
 }  // namespace
 
-int slots_command(const std::vector<std::string>& words, const Places& places) {
-  const std::optional<Asked> asked = read_words(words);
+int slots_command(const std::vector<std::string>& given, Places places) {
+  std::vector<std::string> words = given;
+  const std::optional<Asked> asked = take_places(words, places) ? read_words(words) : std::nullopt;
   if (!asked) {
-    std::fprintf(stderr, "steppe-node slots: expected boot, list, stage FILE [-downgrade], try VERSION [-downgrade], bless, revert, return-try or forgive DIGEST\n");
+    std::fprintf(stderr, "steppe-node slots: expected [-efi DIR] [-efivars DIR] [-run DIR] and one of boot, list, stage FILE [-downgrade], try VERSION [-downgrade], bless, revert, return-try or forgive DIGEST\n");
     return 2;
   }
   if (asked->verb == "boot") {

@@ -8,7 +8,7 @@
 
 namespace steppe::esp {
 
-// steppe-node slots VERB [WORDS], the one hand that changes the slots; its callers are PID 1 (boot) and the agent:
+// steppe-node slots [PLACES] VERB [WORDS], the one hand that changes the slots; its callers are PID 1 (boot) and the agent:
 //
 //   boot               at every start: mounts the loader's variables, repairs what a power cut left, tells PID 1 when this start is a
 //                      trial. Reads no image unless there is something to repair. Ends with 0 whatever it finds
@@ -22,7 +22,8 @@ namespace steppe::esp {
 //
 // Prints one JSON object on standard output, in the shape of the machine API (agent/schema/machine.proto): a list for `list`; else
 // {"Summary": ..., "Reboot": ""|"firmware"|"tryboot"}; on failure {"Error": {"Code": ..., "Message": ...}} and exit code 1. Lines for the
-// log go to standard error. 2 for words that it does not know.
-int slots_command(const std::vector<std::string>& words, const Places& places = {});
+// log go to standard error. 2 for words that it does not know. Before VERB: -efi DIR, -efivars DIR and -run DIR name other places than
+// /efi, /sys/firmware/efi/efivars and /run/steppe (the running image's manifest, keys, the lock).
+int slots_command(const std::vector<std::string>& words, Places places = {});
 
 }  // namespace steppe::esp

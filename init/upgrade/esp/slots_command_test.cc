@@ -197,7 +197,7 @@ TEST_F(SlotsTest, a_machine_without_slots_says_so) {
 }
 
 TEST_F(SlotsTest, words_that_it_does_not_know) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{}, {"stage"}, {"bless", "2.0"}, {"format"}, {"list", "-downgrade"}, {"try", ""}})
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{}, {"stage"}, {"bless", "2.0"}, {"format"}, {"-efi"}, {"-what", "x", "list"}, {"list", "-downgrade"}, {"try", ""}})
     EXPECT_EQ(run(words).first, 2);
 }
 
