@@ -13,7 +13,8 @@ image() {
   spec "$work/$directory.hcl" '"loop", "squashfs", "overlay"' "sign {
   key         = \"$work/$key.key\"
   certificate = \"$work/$key.crt\"
-}"
+}
+limits { image = \"64MiB\" }"
   sed -i "s/version = \"0.0.7\"/version = \"$version\"/; s/panic=-1/panic=5/; s/\"virtio\", \"fs\"/\"virtio\", \"storage\", \"machine\", \"fs\"/" "$work/$directory.hcl"
   # Before the root's end: what steppe-node is made of and asks for.
   {
@@ -37,7 +38,8 @@ for name in ours theirs; do "$bin/steppe-image" keygen "$work/$name" -name "$nam
 image 1.0 one ours
 image 2.0 two ours
 image 3.0 three ours "s,source = \"$bin/steppe\"\$,source = \"$bin/steppe-executor\","   # its agent never gets ready
-image 4.0 four ours "s,init  = .*,init  = \"$bin/steppe-executor\","                          # ends at once: the kernel panics
+printf 'int main(void) { return 1; }\n' | clang-19 -x c -static -o "$work/dies" - || bad "a first process that ends"
+image 4.0 four ours "s,init  = .*,init  = \"$work/dies\","   # the kernel panics
 image 1.1 foreign theirs
 cp "$work/one/steppe-1.0-amd64.raw" "$work/disk"
 cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars"
@@ -123,10 +125,10 @@ are "and is good" "steppe-2.0.efi:good steppe-1.0.efi:good"
 answers "one that panics is staged" '^version 4\.0 staged' machine stage "$(file 4.0 four)"
 ready=$(grep -ac '^steppe: ready' "$work/log")
 steppe machine reboot >/dev/null 2>&1 || bad "the reboot"
-seen "it panics three times" 3 'Kernel panic'
+seen "it panics three times" 3 '\] Kernel panic - not syncing'
 seen "the one before starts" $((ready + 1)) '^steppe: ready'
 answers "that is 2.0" '^Image *= 2\.0' machine info
-[ "$(grep -ac 'Kernel panic' "$work/log")" = 3 ] && ok "and no more" || bad "it panicked $(grep -ac 'Kernel panic' "$work/log") times"
+[ "$(grep -ac '\] Kernel panic - not syncing' "$work/log")" = 3 ] && ok "and no more" || bad "it panicked $(grep -ac '\] Kernel panic - not syncing' "$work/log") times"
 refused "what failed is not staged again" '403 .*was tried here and failed' "$(file 4.0 four)"
 
 # One whose agent is never ready: its trial ends by itself, with the reason.
