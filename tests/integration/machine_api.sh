@@ -32,5 +32,5 @@ head -c 2000000 /dev/zero >"$work/large"
 says "a piece that is too large" 413 "" -X PUT --data-binary "@$work/large" "$STEPPE_ADDR/v1/machine/upload/$digest?offset=0&size=2000000"
 expect_text "a file that is not there" '^Error reading the image: open .*/nothing: No such file or directory' steppe machine stage "$work/nothing"
 expect_text "too many words" 'This command takes no arguments' steppe machine slots now
-expect_text "the list of commands" '^ *machine stage .*put a signed image into a slot' steppe machine -help
+expect_text "the list of commands" '^ +stage +put a signed image into a slot' steppe machine -help
 [ -d "/proc/$agent_pid" ] && ok "the agent runs on" || bad "the agent runs on"
