@@ -27,7 +27,30 @@ const Spec kTask{"task", kText, "name of the task"};
 const Spec kGroup{"group", kText, "name of the group, with -job"};
 const Spec kJob{"job", kSwitch, "the argument is a job: any of its allocations"};
 
-std::vector<Command> make_commands() {
+std::vector<Command> machine_commands() {
+  return {
+      {"machine", "", "the machine itself, where the whole operating system is Steppe"},
+      {"machine bless", "", "the image on trial is good: keep it", {}, machine_bless},
+      {"machine disks", "", "list disks and partitions", {kJson}, machine_disks},
+      {"machine dmesg", "", "print the kernel's log", {kJson, kTail}, machine_dmesg},
+      {"machine forgive", "<digest>", "an image whose trial failed may be staged again", {}, machine_forgive},
+      {"machine info", "", "show image, kernel, memory and state", {kJson}, machine_info},
+      {"machine logs", "", "print the log of the machine's services", {kJson, kTail}, machine_logs},
+      {"machine mounts", "", "list mounted file systems", {kJson}, machine_mounts},
+      {"machine poweroff", "", "power the machine off, in order", {kReason}, machine_poweroff},
+      {"machine processes", "", "list processes", {kJson}, machine_processes},
+      {"machine reboot", "", "reboot the machine, in order", {kReason}, machine_reboot},
+      {"machine revert", "", "go back from the running image to the one before", {}, machine_revert},
+      {"machine services", "", "list what PID 1 keeps running", {kJson}, machine_services},
+      {"machine slots", "", "list the images on the machine's disk", {kJson}, machine_slots},
+      {"machine stage", "<path>", "put a signed image into a slot: the next start tries it", {kDowngrade}, machine_stage},
+      {"machine time", "", "show the clock and how well it is kept", {kJson}, machine_time},
+      {"machine try", "<version>", "try an image at the next start that lies in a slot", {kDowngrade}, machine_try},
+      {"machine validate", "<path>", "check a machine's configuration as a node does", {}, machine_validate},
+  };
+}
+
+std::vector<Command> cluster_commands() {
   const std::vector<Spec> tail{{"n", kText, "how many lines from the end"}, {"c", kText, "how many bytes from the end"}, {"tail", kSwitch, "only the end"}, {"f", kSwitch, "follow"}};
   return {
       {"agent-info", "", "show what the agent says about itself", {kJson, kTemplate}, agent_info},
@@ -68,24 +91,6 @@ std::vector<Command> make_commands() {
       {"job status", "[job]", "list jobs, or show one", {kVerbose, kJson, kTemplate, {"short", kSwitch, "only the outline"}, {"evals", kSwitch, "with evaluations"}, {"all-allocs", kSwitch, "also of earlier jobs of the name"}, kUi}, job_status},
       {"job stop", "<job>...", "stop jobs", {kDetach, kVerbose, {"purge", kSwitch, "forget the job too"}, {"global", kSwitch, "in all regions"}, {"yes", kSwitch, "do not ask"}, {"no-shutdown-delay", kSwitch, "do not wait for the shutdown delay"}, {"eval-priority", kText, "priority of the evaluation"}}, job_stop, "stop"},
       {"job validate", "<path>", "check a job file", job_file_flags(), job_validate, "validate"},
-      {"machine", "", "the machine itself, where the whole operating system is Steppe"},
-      {"machine bless", "", "the image on trial is good: keep it", {}, machine_bless},
-      {"machine disks", "", "list disks and partitions", {kJson}, machine_disks},
-      {"machine dmesg", "", "print the kernel's log", {kJson, kTail}, machine_dmesg},
-      {"machine forgive", "<digest>", "an image whose trial failed may be staged again", {}, machine_forgive},
-      {"machine info", "", "show image, kernel, memory and state", {kJson}, machine_info},
-      {"machine logs", "", "print the log of the machine's services", {kJson, kTail}, machine_logs},
-      {"machine mounts", "", "list mounted file systems", {kJson}, machine_mounts},
-      {"machine poweroff", "", "power the machine off, in order", {kReason}, machine_poweroff},
-      {"machine processes", "", "list processes", {kJson}, machine_processes},
-      {"machine reboot", "", "reboot the machine, in order", {kReason}, machine_reboot},
-      {"machine revert", "", "go back from the running image to the one before", {}, machine_revert},
-      {"machine services", "", "list what PID 1 keeps running", {kJson}, machine_services},
-      {"machine slots", "", "list the images on the machine's disk", {kJson}, machine_slots},
-      {"machine stage", "<path>", "put a signed image into a slot: the next start tries it", {kDowngrade}, machine_stage},
-      {"machine time", "", "show the clock and how well it is kept", {kJson}, machine_time},
-      {"machine try", "<version>", "try an image at the next start that lies in a slot", {kDowngrade}, machine_try},
-      {"machine validate", "<path>", "check a machine's configuration as a node does", {}, machine_validate},
       {"node", "", "nodes: the machines"},
       {"node drain", "[node]", "move a node's allocations elsewhere, or take that back", {{"enable", kSwitch, "begin a drain"}, {"disable", kSwitch, "end it: the node takes allocations again"}, {"deadline", kText, "how long it may take before all that is left is stopped (default 1h)"}, {"no-deadline", kSwitch, "as long as it takes"}, {"force", kSwitch, "stop everything at once"}, {"ignore-system", kSwitch, "leave allocations of system jobs"}, {"keep-ineligible", kSwitch, "with -disable: the node takes none yet"}, {"self", kSwitch, "the agent's own node"}, {"detach", kSwitch, "return at once, do not follow it"}, {"monitor", kSwitch, "only follow a drain that is under way"}, {"m", kText, "a message that is kept with the drain"}, {"meta", kList, "key=value, kept with the drain; may be repeated"}, {"yes", kSwitch, "do not ask"}}, node_drain, "node-drain"},
       {"node eligibility", "[node]", "let a node take allocations, or not", {{"enable", kSwitch, "it may"}, {"disable", kSwitch, "it may not"}, {"self", kSwitch, "the agent's own node"}}, node_eligibility},
@@ -102,6 +107,12 @@ std::vector<Command> make_commands() {
       {"system reconcile summaries", "", "compute the jobs' summaries anew", {}, system_reconcile},
       {"version", "", "print the version", {}, version},
   };
+}
+
+std::vector<Command> make_commands() {
+  std::vector<Command> all = cluster_commands(), machine = machine_commands();
+  all.insert(std::ranges::find(all, "node", &Command::name), machine.begin(), machine.end());
+  return all;
 }
 
 }  // namespace
