@@ -17,6 +17,8 @@ constexpr Command kCommands[] = {
     {"diff", "IMAGE IMAGE", "what differs; ends with 1 when something does", diff_command},
     {"scan", "IMAGE|SQUASHFS", "shells, interpreters, set-id bits and capabilities on the host's side", scan_command},
     {"sign", "PROGRAM -key FILE -cert FILE [-o FILE]", "sign an EFI program for Secure Boot", sign_command},
+    {"write", "DISK-IMAGE DEVICE [-yes SERIAL|BYTES]",
+     "put a disk image (.raw, .iso) on a device and read it back; says what -yes has to name", write_command},
     {"keygen", "PATH [-name NAME] [-bits N]", "make PATH.key and the certificate PATH.crt", keygen_command},
 };
 

@@ -35,6 +35,7 @@ Result<int> verify_command(Context& context, const std::vector<std::string>& wor
 Result<int> diff_command(Context& context, const std::vector<std::string>& words);
 Result<int> scan_command(Context& context, const std::vector<std::string>& words);
 Result<int> sign_command(Context& context, const std::vector<std::string>& words);
+Result<int> write_command(Context& context, const std::vector<std::string>& words);
 Result<int> keygen_command(Context& context, const std::vector<std::string>& words);
 
 }  // namespace steppe::cli

@@ -10,12 +10,14 @@
 #include <cerrno>
 #include <format>
 
-#include "init/sys/kernel/host_file.h"
-
 namespace steppe::kernel {
 
 Result<BlockDevice> BlockDevice::open(const std::string& path, Access access) {
-  STEPPE_TRY(Fd fd, open_host(path, access == Access::kWrite ? O_RDWR : O_RDONLY));
+  const bool writes = access != Access::kRead;
+  Fd fd(::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | (access == Access::kWriteAlone ? O_EXCL : 0) | O_CLOEXEC | O_NOCTTY));
+  if (!fd.valid() && errno == EBUSY)
+    return Error(Code::kUnavailable, path + " is in use: the kernel lets nobody open it alone; something of it may be mounted in another namespace");
+  if (!fd.valid()) return Error::from_errno(errno, "open " + path);
   struct stat st;
   if (::fstat(fd.get(), &st) != 0) return Error::from_errno(errno, "look at " + path);
   if (S_ISREG(st.st_mode)) return BlockDevice(std::move(fd), path, static_cast<uint64_t>(st.st_size), 512);
@@ -23,7 +25,7 @@ Result<BlockDevice> BlockDevice::open(const std::string& path, Access access) {
   uint64_t bytes = 0;
   int block = 0, read_only = 0;
   if (::ioctl(fd.get(), BLKGETSIZE64, &bytes) != 0 || ::ioctl(fd.get(), BLKSSZGET, &block) != 0) return Error::from_errno(errno, "ask for the size of " + path);
-  if (access == Access::kWrite && ::ioctl(fd.get(), BLKROGET, &read_only) == 0 && read_only != 0) return {Code::kDenied, path + " is read-only"};
+  if (writes && ::ioctl(fd.get(), BLKROGET, &read_only) == 0 && read_only != 0) return {Code::kDenied, path + " is read-only"};
   return BlockDevice(std::move(fd), path, bytes, static_cast<uint32_t>(block));
 }
 
@@ -57,6 +59,8 @@ Result<> BlockDevice::flush() const {
   (void)::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
   return {};
 }
+
+void BlockDevice::read_table_again() const { (void)::ioctl(fd_.get(), BLKRRPART); }
 
 Result<> BlockDevice::partition(int operation, int number, uint64_t offset, uint64_t length) const {
   blkpg_partition what = {};

@@ -13,7 +13,9 @@ namespace steppe::kernel {
 // Blocking; one thread.
 class BlockDevice {
  public:
-  enum class Access : uint8_t { kRead, kWrite };
+  // kWriteAlone: only while nothing is mounted from it or its partitions in any namespace, made of it, or opened so by others
+  // (O_EXCL of a block device): kUnavailable otherwise, and nobody else can begin as long as it is open.
+  enum class Access : uint8_t { kRead, kWrite, kWriteAlone };
   // The name is the administrator's (host_file.h). kDenied also for a disk that is read-only.
   static Result<BlockDevice> open(const std::string& path, Access access);
 
@@ -26,6 +28,9 @@ class BlockDevice {
   Result<> write(uint64_t offset, ByteView from) const;
   // What was written is on the disk (its own cache too), and the next read comes from there.
   Result<> flush() const;
+
+  // The kernel forgets the partitions that it knew and reads the table anew, as far as nothing of them is in use.
+  void read_table_again() const;
 
   // Tells the kernel of partitions, as the table on the disk has them now: other partitions of the disk may be in use meanwhile
   // (BLKPG, linux/blkpg.h). `number` from 1; offset and length in bytes, multiples of 512. kExists when there is one of that number.
