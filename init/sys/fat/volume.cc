@@ -120,7 +120,7 @@ Result<uint32_t> Volume::next_cluster(uint32_t cluster) {
   STEPPE_TRY_VOID(device_->read(fat_at_ + uint64_t{cluster} * width, ByteSpan(bytes).first(width)));
   uint32_t next = wide_ ? load_le<uint32_t>(bytes) & 0x0fff'ffff : load_le<uint16_t>(bytes);
   if (next >= (wide_ ? 0x0fff'fff8u : 0xfff8u)) return 0u;
-  if (next < 2 || next >= clusters_ + 2) return {Code::kCorrupt, "FAT: a directory's chain is broken"};
+  if (next < 2 || next >= clusters_ + 2) return {Code::kCorrupt, "FAT: a chain is broken"};
   return next;
 }
 
@@ -182,6 +182,20 @@ Result<std::vector<VolumeName>> Volume::list(std::string_view directory) {
     first = found->first;
   }
   return read_names(first);
+}
+
+Result<std::vector<uint64_t>> Volume::places(const VolumeName& file) {
+  uint64_t wanted = (file.size + cluster_bytes_ - 1) / cluster_bytes_;
+  if (wanted > clusters_) return {Code::kCorrupt, "FAT: " + file.name + " is longer than the volume"};
+  std::vector<uint64_t> places;
+  places.reserve(wanted);
+  for (uint32_t cluster = file.first; places.size() < wanted;) {
+    if (cluster < 2 || cluster >= clusters_ + 2) return {Code::kCorrupt, "FAT: the chain of " + file.name + " is too short"};
+    places.push_back(data_at_ + uint64_t{cluster - 2} * cluster_bytes_);
+    if (places.size() == wanted) break;
+    STEPPE_TRY(cluster, next_cluster(cluster));
+  }
+  return places;
 }
 
 Result<> Volume::forget(std::string_view directory, std::string_view name) {

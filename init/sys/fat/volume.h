@@ -41,6 +41,11 @@ class Volume {
   // The names in a directory, "EFI/Linux"; case does not count. kNotFound when there is none.
   Result<std::vector<VolumeName>> list(std::string_view directory);
 
+  // Where a file's bytes lie on the device: one place for each cluster that its size needs. kCorrupt when its chain is shorter
+  // or leaves the volume.
+  Result<std::vector<uint64_t>> places(const VolumeName& file);
+  uint32_t cluster_bytes() const { return cluster_bytes_; }
+
   // Takes `name` away and leaves its clusters to the other name that begins with the same one. kDenied when there is no such
   // other: this is no way to remove a file. First the short entry, made durable, which ends the name; then its long parts,
   // which without it mean nothing. May be repeated: kNotFound when it is gone.
