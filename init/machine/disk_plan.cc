@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "init/machine/gpt_write.h"
 #include "init/machine/layout.h"
 
 namespace steppe::machine {
@@ -22,7 +23,8 @@ constexpr Wanted kData{kTypeData, kLabelData, kMinDataMib * kMib, 0};
 
 bool is_ours(const Partition& partition) {
   if (partition.type == *parse_guid(kTypeState) || partition.type == *parse_guid(kTypeData)) return true;
-  return partition.type == *parse_guid(kTypeEsp) && partition.label == kLabelEsp;
+  // An unfinished one is what is left of an installation that was cut off: nothing starts from it.
+  return partition.type == *parse_guid(kTypeEsp) && partition.label == kLabelEsp && (partition.attributes & kUnfinished) == 0;
 }
 
 // A system of ours is on it: more than data alone.

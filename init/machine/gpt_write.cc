@@ -101,9 +101,14 @@ Result<> apply(const GptChange& change, GptBytes& what) {
     if (grow.last < load_le<uint64_t>(entry(grow.number) + 40)) return misfit(std::format("partition {} would shrink", grow.number));
     store_le<uint64_t>(entry(grow.number) + 40, grow.last);
   }
+  for (const GptChange::Mark& mark : change.mark) {
+    if (!taken(mark.number)) return misfit(std::format("there is no partition {} to mark", mark.number));
+    if ((mark.bits & ~(kUnfinished | kKeepConfig)) != 0) return misfit(std::format("partition {} would get attributes that are not ours", mark.number));
+    store_le<uint64_t>(entry(mark.number) + 48, load_le<uint64_t>(entry(mark.number) + 48) | mark.bits);
+  }
   for (uint32_t number : change.finish) {
     if (!taken(number)) return misfit(std::format("there is no partition {} to finish", number));
-    store_le<uint64_t>(entry(number) + 48, load_le<uint64_t>(entry(number) + 48) & ~kUnfinished);
+    store_le<uint64_t>(entry(number) + 48, load_le<uint64_t>(entry(number) + 48) & ~(kUnfinished | kKeepConfig));
   }
   for (const Partition& added : change.add) {
     if (added.number == 0 || added.number > what.gpt.entries || taken(added.number)) return misfit(std::format("entry {} is not free", added.number));

@@ -20,6 +20,8 @@ class BlockWriter : public BlockReader {
 // Of the attributes of our own partitions (bits 48 to 63 belong to the type): its file system is being made. What is in such a
 // partition is nothing, however much it looks like something.
 inline constexpr uint64_t kUnfinished = uint64_t{1} << 48;
+// Of the state partition: at the machine's next start everything goes but its configuration.
+inline constexpr uint64_t kKeepConfig = uint64_t{1} << 49;
 
 // What shall be different. The table's own bytes that are not named here stay as they are.
 struct GptChange {
@@ -29,7 +31,12 @@ struct GptChange {
     uint64_t last;
   };
   std::vector<Grow> grow;
-  std::vector<uint32_t> finish;  // numbers whose kUnfinished is taken away
+  struct Mark {
+    uint32_t number;
+    uint64_t bits;  // kUnfinished, kKeepConfig
+  };
+  std::vector<Mark> mark;
+  std::vector<uint32_t> finish;  // numbers whose kUnfinished and kKeepConfig are taken away
 };
 
 // Writes the table anew, with its second copy at the disk's end whatever it said before, so that the usable blocks reach there.

@@ -5,6 +5,7 @@
 
 #include "init/boot/kernel_log.h"
 #include "init/io/epoll_loop.h"
+#include "init/machine/install/reset.h"
 #include "init/machine/node/configure.h"
 #include "init/machine/node/machine_hardware.h"
 #include "init/machine/node/stderr_sink.h"
@@ -13,6 +14,16 @@
 
 namespace steppe::node {
 namespace {
+
+// Before anybody uses what is on /state.
+void finish_reset(storage::Hardware& hardware, const std::string& state, const storage::Speech& speech) {
+  Result<bool> reset = [&]() -> Result<bool> {
+    STEPPE_TRY(const kernel::Beneath root, kernel::Beneath::at(storage::kStateAt));
+    return install::empty_marked_state(hardware, state, root);
+  }();
+  if (!reset.ok()) speech.wrong("the factory reset is not done: " + reset.error().message());
+  else if (*reset) speech.say(std::format("{} is as new but for the configuration, as was asked", storage::kStateAt));
+}
 
 Result<> run(const std::string& run_directory, const std::string& root) {
   STEPPE_TRY(kernel::Beneath top, kernel::Beneath::at("/", kernel::Beneath::Links::kFollow));
@@ -37,6 +48,7 @@ Result<> run(const std::string& run_directory, const std::string& root) {
     return configure(read_sources(root, unread)).config.disks;
   };
   const storage::Outcome outcome = storage::set_up(*hardware, wanted, speech);
+  if (!outcome.state.device.empty()) finish_reset(*hardware, outcome.state.device, speech);
   return directory.write("storage", as_bytes(storage::describe(outcome)), 0644);
 }
 

@@ -9,6 +9,7 @@
 #include "init/base/text.h"
 #include "init/machine/layout.h"
 #include "init/machine/storage/content.h"
+#include "init/machine/storage/disk_facts.h"
 
 namespace steppe::storage {
 namespace {
@@ -27,34 +28,6 @@ constexpr uint64_t kWorthGrowing = 1 << 20;
 constexpr unsigned long kEspFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_DIRSYNC;
 constexpr unsigned long kStateFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
 constexpr unsigned long kDataFlags = MS_NOSUID | MS_NODEV | MS_NOATIME;  // tasks are executed from there
-
-// A partition of a disk, shown as a disk of its own.
-class Part final : public machine::BlockReader {
- public:
-  Part(machine::BlockReader& disk, const Partition& partition) : disk_(disk), first_(partition.first), blocks_(partition.last - partition.first + 1) {}
-  uint32_t block_bytes() const override { return disk_.block_bytes(); }
-  uint64_t blocks() const override { return blocks_; }
-  Result<> read(uint64_t first, ByteSpan into) override { return disk_.read(first_ + first, into); }
-
- private:
-  machine::BlockReader& disk_;
-  uint64_t first_, blocks_;
-};
-
-// As the kernel names them: "/dev/vda2", "/dev/nvme0n1p2".
-std::string partition_path(const std::string& disk, uint32_t number) {
-  const bool digit = !disk.empty() && disk.back() >= '0' && disk.back() <= '9';
-  return std::format("{}{}{}", disk, digit ? "p" : "", number);
-}
-
-Guid random_guid(Rng& rng) {
-  Guid guid;
-  rng.fill(guid);
-  // Version 4, RFC 9562; the third group is little-endian on disk.
-  guid[7] = (guid[7] & std::byte{0x0f}) | std::byte{0x40};
-  guid[8] = (guid[8] & std::byte{0x3f}) | std::byte{0x80};
-  return guid;
-}
 
 // The last line that says something.
 std::string last_line(std::string_view text) {
@@ -95,7 +68,7 @@ class SetUp {
     Result<std::vector<device::Disk>> disks = hardware_.disks();
     if (!disks.ok()) return speech_.wrong(disks.error().message());
     for (const device::Disk& disk : *disks) {
-      facts_.push_back(facts_of(disk));
+      facts_.push_back(facts_of(hardware_, disk, booted_));
       std::vector<uint32_t>& known = known_[disk.path];
       known.clear();
       for (const device::DiskPartition& partition : disk.partitions) known.push_back(partition.number);
@@ -112,32 +85,6 @@ class SetUp {
       Result<> added = hardware_.add_partition(disk.device, partition.number, Bytes{partition.first * block}, Bytes{(partition.last - partition.first + 1) * block});
       if (!added.ok() && added.error().code() != Code::kExists) speech_.wrong(added.error().message());
     }
-  }
-
-  DiskFacts facts_of(const device::Disk& disk) {
-    DiskFacts facts{.device = disk.path, .links = disk.links, .serial = disk.serial, .bytes = disk.bytes, .block_bytes = disk.block_bytes};
-    facts.removable = disk.removable;
-    Result<std::unique_ptr<BlockWriter>> reader = hardware_.open(disk.path, Access::kRead);
-    if (!reader.ok()) {
-      facts.content = "what cannot be read: " + reader.error().message();
-      return facts;
-    }
-    Result<machine::Gpt> gpt = read_gpt(**reader);
-    if (!gpt.ok() && gpt.error().code() == Code::kNotFound) {
-      Result<std::string> content = content_of(**reader);
-      facts.content = content.ok() ? *content : "what cannot be read: " + content.error().message();
-      return facts;
-    }
-    facts.gpt_damaged = !gpt.ok();
-    if (!gpt.ok()) return facts;
-    for (const Partition& partition : gpt->partitions) {
-      facts.booted |= !booted_.empty() && equals_ignoring_case(guid_text(partition.unique), booted_);
-      Part part(**reader, partition);
-      Result<std::string> content = (partition.attributes & machine::kUnfinished) != 0 ? Result<std::string>("") : content_of(part);
-      facts.filesystems.push_back(content.ok() ? *content : "what cannot be read");
-    }
-    facts.gpt = std::move(*gpt);
-    return facts;
   }
 
   bool found() const {
@@ -304,7 +251,7 @@ class SetUp {
   Result<> reach_end(const DiskAction& action, const std::string& device, const char* at) {
     STEPPE_TRY(const Partition partition, partition_now(action));
     STEPPE_TRY(std::unique_ptr<BlockWriter> disk, hardware_.open(action.device, Access::kRead));
-    Part part(*disk, partition);
+    PartitionReader part(*disk, partition);
     STEPPE_TRY(const Bytes has, ext4_size(part));
     const uint64_t room = part.blocks() * part.block_bytes();
     if (room < has.count + kWorthGrowing) return {};
