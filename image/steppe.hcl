@@ -61,6 +61,10 @@ root {
   package "libuuid1" {
     files = ["/usr/lib/x86_64-linux-gnu/libuuid.so.1*"]
   }
+  # What makes the EFI system partition when a machine is installed onto a disk.
+  package "dosfstools" {
+    files = ["/usr/sbin/mkfs.fat"]
+  }
   # Time, by one program and no script.
   package "openntpd" {
     files = ["/usr/sbin/ntpd"]
