@@ -57,6 +57,7 @@ make_machine() {
   if [ "$variant" = clock ]; then
     cp /usr/sbin/ntpd "$root/usr/sbin/"
     echo 'ntpd:x:101:101::/run/steppe/time/empty:/nonexistent' >>"$root/etc/passwd"
+    echo 'ntp 123/udp' >"$root/etc/services"
     programs="$programs /usr/sbin/ntpd"
   fi
   for file in $programs; do

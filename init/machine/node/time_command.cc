@@ -108,12 +108,14 @@ class TimeKeeper {
     options.descriptors = {{pipe.write.get(), 1}, {pipe.write.get(), 2}};
     STEPPE_TRY(child_, processes_.spawn(options));
     ended_.reset();
+    ending_ = false;
     scope_.spawn(read_output(std::move(pipe.read)));
     scope_.spawn(watch_child());
     return {};
   }
 
   io::Task<void> end() {
+    ending_ = true;
     (void)child_->signal(SIGTERM);
     if (!(co_await ended_.wait(io::Deadline::in(loop_, kEndLimit))).ok()) {
       (void)child_->signal(SIGKILL);
@@ -124,7 +126,7 @@ class TimeKeeper {
 
   io::Task<void> watch_child() {
     Result<io::ExitStatus> ended = co_await child_->wait({});
-    if (ended.ok()) logger_.info("ntpd ended", {{"code", ended->code}, {"signal", ended->signal}});
+    if (ended.ok() && !ending_) logger_.error("ntpd ended by itself: the clock is not kept", {{"code", ended->code}, {"signal", ended->signal}});
     ended_.set();
     news_.set();
   }
@@ -209,7 +211,7 @@ class TimeKeeper {
   std::string used_;
   MonoTime restart_at_{};
   Duration retry_ = kFirstRetry;
-  bool set_ = false, adjusted_ = false;
+  bool set_ = false, adjusted_ = false, ending_ = false;
 };
 
 io::Task<void> stop_on_signal(io::Loop& loop, int fd, std::stop_source& stop, std::stop_token token) {
