@@ -97,6 +97,7 @@ TEST(Time, NtpdIsToldItsServersAndNothingElse) {
 TEST(Time, WhatNtpdSays) {
   EXPECT_EQ(ntpd_said("no reply received in time, skipping initial time setting"), NtpdSaid::kNoReply);
   EXPECT_EQ(ntpd_said("ntpd: set local clock to Sun Nov 22 00:40:01 UTC 2026 (offset 1782864000.1s)"), NtpdSaid::kClockSet);
+  EXPECT_EQ(ntpd_said("set local clock to Sun Nov 22 01:52:52 UTC 2026 (offset 0.000000s)"), NtpdSaid::kNoReply) << "nobody was asked";
   EXPECT_EQ(ntpd_said("adjusting local clock by 0.2s"), NtpdSaid::kAdjusting);
   EXPECT_EQ(ntpd_said("ntp engine ready"), NtpdSaid::kOther);
 }

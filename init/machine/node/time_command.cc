@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <format>
 #include <memory>
+#include <utility>
 
 #include "init/base/log.h"
 #include "init/base/text.h"
@@ -31,7 +32,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kMaxServers = 16;
-constexpr Duration kFirstRetry = 30s, kLongestRetry = 5min;   // after no server answered
+constexpr Duration kFirstRetry = 5s, kLongestRetry = 5min;   // after no server answered
 constexpr Duration kFirstPause = 500ms, kLongestPause = 1min;  // before the next start; the longer one when ntpd keeps ending
 constexpr Duration kEndLimit = 5s;
 constexpr const char* kDefaultServers = "servers pool.ntp.org\n";
@@ -186,10 +187,14 @@ class TimeKeeper {
     const kernel::Fd timer(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
     itimerspec never = {};
     never.it_value.tv_sec = INT64_MAX / 1'000'000'000;
+    ahead_ = Duration(loop_.wall().unix_ns - loop_.now().ns);
     while (timer.valid() && ::timerfd_settime(timer.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr) == 0) {
       if (!(co_await io::wait_ready(loop_, timer.get(), io::Readiness::kReadable, io::Deadline{.stop = scope_.token()})).ok()) co_return;
       uint64_t expirations;
       if (::read(timer.get(), &expirations, sizeof expirations) >= 0 || errno != ECANCELED) co_return;
+      // Setting it to what it is counts for the kernel, and for nobody else.
+      const Duration ahead{loop_.wall().unix_ns - loop_.now().ns};
+      if (std::chrono::abs(ahead - std::exchange(ahead_, ahead)) < 1s) continue;
       set_ = true;
       const std::chrono::sys_seconds now{std::chrono::seconds(loop_.wall().unix_ns / 1'000'000'000)};
       logger_.info("the clock was set", {{"to", std::format("{:%FT%TZ}", now)}});
@@ -209,6 +214,7 @@ class TimeKeeper {
   kernel::Fd inotify_;
   std::unique_ptr<io::Child> child_;
   std::string used_;
+  Duration ahead_{};  // of the clock over the time since boot, when it was last looked at
   MonoTime restart_at_{};
   Duration retry_ = kFirstRetry;
   bool set_ = false, adjusted_ = false, ending_ = false;
@@ -271,7 +277,8 @@ std::string ntpd_config(std::string_view servers) {
 
 NtpdSaid ntpd_said(std::string_view line) {
   if (line.find("no reply received in time") != line.npos) return NtpdSaid::kNoReply;
-  if (line.find("set local clock to") != line.npos) return NtpdSaid::kClockSet;
+  // It says so with no offset where no server could even be asked, as before the network is up, and never asks for the time itself again.
+  if (line.find("set local clock to") != line.npos) return line.find("(offset 0.000000s)") != line.npos ? NtpdSaid::kNoReply : NtpdSaid::kClockSet;
   if (line.find("adjusting local clock by") != line.npos || line.find("clock is now synced") != line.npos) return NtpdSaid::kAdjusting;
   return NtpdSaid::kOther;
 }

@@ -10,7 +10,7 @@ namespace steppe::node {
 // steppe-node time [-run DIR] [-ntpd PROGRAM]: keeps the machine's clock by ntpd (Debian's openntpd) until SIGTERM. The servers are those
 // of DIR/time/servers (`steppe-node machine` writes them; configure.h, time_servers()), pool.ntp.org without that file; when it changes,
 // ntpd starts anew with them. It sets the clock at its start when that is off by more than three minutes (-s), and slews from then on.
-// Where no server answers within its 15 s it would slew for years: it is started again, at first after 30 s, at last every 5 minutes.
+// Where no server answers within its 15 s it would slew for years: it is started again, at first after 5 s, at last every 5 minutes.
 //
 // Tells its supervisor READY=1 at once, so nothing waits for it, and STATUS when the clock was set or is first adjusted. The exit code: 0
 // after SIGTERM or SIGINT, 1 when it cannot serve, 2 for words that it does not know.
