@@ -40,6 +40,10 @@ job "read" {
     restart {
       attempts = 0
     }
+    # The machine has no disk: what it keeps is in memory.
+    ephemeral_disk {
+      size = 10
+    }
     task "host" {
       driver = "raw_exec"
       config {
