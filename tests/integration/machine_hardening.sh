@@ -50,12 +50,20 @@ job "read" {
         command = "/usr/bin/steppe-node"
         args    = ["hardening", "-record"]
       }
+      logs {
+        max_files     = 1
+        max_file_size = 1
+      }
     }
     task "task" {
       driver = "exec"
       config {
         command = "/bin/sh"
         args    = ["-c", "echo task runs; dmesg 2>&1 | head -1; ip -6 addr show dev eth0; cat /proc/sys/user/max_user_namespaces"]
+      }
+      logs {
+        max_files     = 1
+        max_file_size = 1
       }
     }
   }
@@ -73,7 +81,7 @@ boot() {
 }
 # read_back: what the two tasks wrote, in $work/{host,host.err,task}
 read_back() {
-  local i alloc status=
+  local i alloc=- status=
   steppe job run -detach "$work/read.hcl" >"$work/out" 2>&1 || { bad "the job"; cat "$work/out"; return 1; }
   for i in $(seq 400); do
     read -r alloc status < <(steppe operator api /v1/job/read/allocations 2>/dev/null | jq -r 'if length == 0 then "- -" else .[0] | "\(.ID) \(.ClientStatus)" end')
