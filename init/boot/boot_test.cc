@@ -14,6 +14,7 @@
 #include "init/boot/kernel_settings.h"
 #include "init/boot/machine_clock.h"
 #include "init/boot/module_file.h"
+#include "init/boot/module_roots.h"
 #include "init/sys/kernel/fd.h"
 
 namespace steppe::boot {
@@ -185,6 +186,28 @@ TEST(EarlyMounts, every_row_has_the_flags_that_hardening_asks_for) {
       EXPECT_EQ((row.flags & 8 /* MS_NOEXEC */) == 0, executes) << row.target;
     }
   }
+}
+
+TEST_F(BootTest, modules_of_extensions_are_found_once_and_no_more_than_a_bound) {
+  write("nic/modules.index", "steppe-modules 1\nfile e100 kernel/e100.ko mii\nfile mii kernel/mii.ko\nalias pci:v00008086d00001229* e100\n");
+  fs::create_directory(directory_ + "/modules.d");
+  fs::create_directory_symlink(directory_ + "/nic", directory_ + "/modules.d/nic");
+  fs::create_directory_symlink(directory_ + "/nowhere", directory_ + "/modules.d/gone");
+  std::set<std::string, std::less<>> known;
+  EXPECT_EQ(new_module_roots(directory_ + "/modules.d", known), (std::vector<std::string>{"gone", "nic"}));
+  EXPECT_TRUE(new_module_roots(directory_ + "/modules.d", known).empty());
+  EXPECT_TRUE(new_module_roots(directory_ + "/absent", known).empty());
+  Result<ModuleRoot> root = open_module_root(directory_ + "/modules.d/nic");
+  ASSERT_TRUE(root.ok()) << root.error().message();
+  std::vector<std::string> loaded;
+  Coldplug coldplug(root->index, [&](std::string_view path) { loaded.emplace_back(path); });
+  coldplug.device("pci:v00008086d00001229sv00001af4sd00001100bc02sc00i00");
+  EXPECT_EQ(loaded, (std::vector<std::string>{"kernel/mii.ko", "kernel/e100.ko"}));
+  EXPECT_FALSE(open_module_root(directory_ + "/modules.d/gone").ok());
+  write("odd/modules.index", "nonsense\n");
+  EXPECT_EQ(open_module_root(directory_ + "/odd").error().code(), Code::kCorrupt);
+  for (int i = 0; i < 40; ++i) fs::create_directory_symlink("x", directory_ + "/modules.d/" + std::to_string(i));
+  EXPECT_EQ(new_module_roots(directory_ + "/modules.d", known).size(), 30u);
 }
 
 }  // namespace

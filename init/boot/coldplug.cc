@@ -5,18 +5,22 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <optional>
 
 #include "init/boot/kernel_log.h"
 #include "init/boot/module_file.h"
+#include "init/boot/module_roots.h"
 #include "init/boot/parent_notice.h"
 #include "init/sys/kernel/fd.h"
 
@@ -95,39 +99,66 @@ void Coldplug::walk_below(int directory, int depth, size_t& budget) {
 
 namespace {
 
-// The index and the directory that its paths are below.
-struct Modules {
-  kernel::Fd directory;
-  ModuleIndex index;
-};
-
-Result<Modules> open_modules() {
-  utsname kernel_name;
-  ::uname(&kernel_name);
-  std::string path = std::string("/usr/lib/modules/") + kernel_name.release;
-  kernel::Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return Error::from_errno(errno, "open " + path);
-  kernel::Fd file(::openat(directory.get(), "modules.index", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat st;
-  if (!file.valid() || ::fstat(file.get(), &st) != 0) return Error::from_errno(errno, "open " + path + "/modules.index");
-  if (st.st_size < 0 || static_cast<size_t>(st.st_size) > ModuleIndex::kMaxBytes) return {Code::kExhausted, path + "/modules.index is longer than 16 MiB"};
-  std::string text(static_cast<size_t>(st.st_size), '\0');
-  for (size_t at = 0; at < text.size();) {
-    ssize_t got = ::read(file.get(), text.data() + at, text.size() - at);
-    if (got <= 0) return Error::from_errno(got == 0 ? EIO : errno, "read " + path + "/modules.index");
-    at += static_cast<size_t>(got);
-  }
-  STEPPE_TRY(ModuleIndex index, ModuleIndex::parse(std::move(text)));
-  return Modules{std::move(directory), std::move(index)};
-}
-
-Coldplug::Load loader(const Modules& modules, KernelLog& log) {
-  return [&modules, &log](std::string_view path) {
-    Result<> loaded = load_module_file(modules.directory.get(), path);
+Coldplug::Load loader(const ModuleRoot& root, KernelLog& log) {
+  return [&root, &log](std::string_view path) {
+    Result<> loaded = load_module_file(root.directory.get(), path);
     // A driver whose alias fits may still find that it is not for this machine.
     if (!loaded.ok() && loaded.error().sys_errno() != ENODEV) log.line(KernelLog::Level::kWarning, loaded.error().message());
   };
 }
+
+// The image's modules, and those of extensions, in the order in which they came. A module that several have is loaded once: the
+// kernel knows it by its name.
+class Drivers {
+ public:
+  explicit Drivers(KernelLog& log) : log_(log) {}
+
+  Result<> add(const std::string& path) {
+    STEPPE_TRY(ModuleRoot root, open_module_root(path));
+    auto one = std::make_unique<One>(std::move(root));
+    one->coldplug.emplace(one->root.index, loader(one->root, log_));
+    all_.push_back(std::move(one));
+    return {};
+  }
+  // Those of extensions that came since; how many.
+  size_t add_extensions() {
+    size_t added = 0;
+    for (const std::string& name : new_module_roots(kExtensionModules, known_)) {
+      Result<> taken = add(std::string(kExtensionModules) + "/" + name);
+      if (taken.ok()) ++added;
+      else log_.line(KernelLog::Level::kWarning, "extension " + name + ": " + taken.error().message());
+    }
+    return added;
+  }
+  void device(std::string_view modalias) {
+    for (auto& one : all_) one->coldplug->device(modalias);
+  }
+  bool request(std::string_view name) {
+    bool found = false;
+    for (auto& one : all_) found = one->coldplug->request(name) || found;
+    return found;
+  }
+  // The last `count` of them look at every device.
+  void walk(int devices, size_t count) {
+    for (size_t i = all_.size() - std::min(count, all_.size()); i < all_.size(); ++i) all_[i]->coldplug->walk(devices);
+  }
+  void walk(int devices) { walk(devices, all_.size()); }
+  std::string summary() const {
+    size_t loaded = 0;
+    for (const auto& one : all_) loaded += one->coldplug->loaded();
+    return std::to_string(all_.front()->coldplug->devices()) + " kinds of devices, " + std::to_string(loaded) + " modules";
+  }
+
+ private:
+  struct One {
+    explicit One(ModuleRoot opened) : root(std::move(opened)) {}
+    ModuleRoot root;
+    std::optional<Coldplug> coldplug;
+  };
+  KernelLog& log_;
+  std::vector<std::unique_ptr<One>> all_;
+  std::set<std::string, std::less<>> known_;
+};
 
 // Loading modules is all that this process may do beyond what any process may.
 void keep_only_module_loading() {
@@ -150,7 +181,7 @@ Result<kernel::Fd> open_uevents() {
 }
 
 // Reads what is there. False when messages were lost and everything must be looked at again.
-bool drain_uevents(const kernel::Fd& socket, Coldplug& coldplug) {
+bool drain_uevents(const kernel::Fd& socket, Drivers& drivers) {
   char message[kMaxMessage];
   while (true) {
     sockaddr_nl from = {};
@@ -163,8 +194,17 @@ bool drain_uevents(const kernel::Fd& socket, Coldplug& coldplug) {
     ssize_t size = ::recvmsg(socket.get(), &header, 0);
     if (size < 0) return errno != ENOBUFS;
     if (from.nl_pid != 0 || (header.msg_flags & MSG_TRUNC) != 0) continue;  // only the kernel has port 0
-    coldplug.device(uevent_modalias(std::as_bytes(std::span(message, static_cast<size_t>(size)))));
+    drivers.device(uevent_modalias(std::as_bytes(std::span(message, static_cast<size_t>(size)))));
   }
+}
+
+// Says when a link comes to the directory of extensions' modules, which is made here.
+kernel::Fd watch_extensions() {
+  (void)::mkdir("/run/steppe", 0711);
+  (void)::mkdir(kExtensionModules, 0755);
+  kernel::Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (watch.valid()) (void)::inotify_add_watch(watch.get(), kExtensionModules, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+  return watch;
 }
 
 }  // namespace
@@ -174,32 +214,41 @@ int run_devices() {
   log.open();
   Result<kernel::Fd> uevents = open_uevents();
   kernel::Fd devices(::open("/sys/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  Result<Modules> modules = open_modules();
-  if (!uevents.ok() || !modules.ok()) {
-    log.line(KernelLog::Level::kError, (uevents.ok() ? modules.error() : uevents.error()).message());
+  Drivers drivers(log);
+  Result<> image = drivers.add(image_modules());
+  if (!uevents.ok() || !image.ok()) {
+    log.line(KernelLog::Level::kError, (uevents.ok() ? image.error() : uevents.error()).message());
     return 1;
   }
+  kernel::Fd extensions = watch_extensions();
   keep_only_module_loading();
-  Coldplug coldplug(modules->index, loader(*modules, log));
-  // Listening began before the walk, so a device that comes meanwhile is met by one of the two.
-  coldplug.walk(devices.get());
-  if (!drain_uevents(*uevents, coldplug)) coldplug.walk(devices.get());
-  tell_parent("READY=1\nSTATUS=" + std::to_string(coldplug.devices()) + " kinds of devices, " + std::to_string(coldplug.loaded()) + " modules");
+  drivers.add_extensions();
+  // Listening began before the walk, so a device that comes meanwhile is met by one of the two; the same for an extension.
+  drivers.walk(devices.get());
+  if (!drain_uevents(*uevents, drivers)) drivers.walk(devices.get());
+  tell_parent("READY=1\nSTATUS=" + drivers.summary());
   while (true) {
-    pollfd one = {uevents->get(), POLLIN, 0};
-    if (::poll(&one, 1, -1) < 0 && errno != EINTR) return 1;
-    if (!drain_uevents(*uevents, coldplug)) coldplug.walk(devices.get());
+    pollfd both[2] = {{uevents->get(), POLLIN, 0}, {extensions.get(), POLLIN, 0}};
+    if (::poll(both, 2, -1) < 0 && errno != EINTR) return 1;
+    char names[4096];
+    while (extensions.valid() && ::read(extensions.get(), names, sizeof names) > 0) {
+    }
+    if (size_t added = drivers.add_extensions(); added > 0) {
+      drivers.walk(devices.get(), added);
+      tell_parent("STATUS=" + drivers.summary());
+    }
+    if (!drain_uevents(*uevents, drivers)) drivers.walk(devices.get());
   }
 }
 
 int run_module_request(std::string_view name) {
   KernelLog log;
   log.open();
-  Result<Modules> modules = open_modules();
-  if (!modules.ok()) return 1;
+  Drivers drivers(log);
+  if (!drivers.add(image_modules()).ok()) return 1;
+  drivers.add_extensions();
   keep_only_module_loading();
-  Coldplug coldplug(modules->index, loader(*modules, log));
-  return coldplug.request(name) ? 0 : 1;
+  return drivers.request(name) ? 0 : 1;
 }
 
 }  // namespace steppe::boot

@@ -46,7 +46,8 @@ class Coldplug {
 };
 
 // The program of the child: walks /sys/devices, says READY=1 to $NOTIFY_SOCKET, then serves the kernel's uevents until it
-// is ended. Keeps only CAP_SYS_MODULE. Returns an exit status.
+// is ended; modules of an extension are looked at when its link comes to kExtensionModules (module_roots.h). Keeps only
+// CAP_SYS_MODULE. Returns an exit status.
 int run_devices();
 
 // What the kernel runs to have a module (`/proc/sys/kernel/modprobe -q -- NAME`). Returns an exit status.
