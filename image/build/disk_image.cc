@@ -27,9 +27,14 @@ constexpr std::string_view kLoaderConfig = "timeout 0\neditor no\nauto-entries n
 
 }  // namespace
 
-Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, std::string_view image, Bytes size,
-                         const std::string& path, const std::string& scratch, Workbench& bench) {
-  STEPPE_TRY(const disk::Layout layout, disk::make_layout(size, Bytes{image.size()}, sign::sha256(as_bytes(image))));
+Result<> make_disk_image(const spec::Spec& spec, const DiskContent& content, Bytes size, const std::string& path, const std::string& scratch,
+                         Workbench& bench) {
+  Bytes all{content.image.size()};
+  for (const auto& [digest, file] : content.extensions) {
+    STEPPE_TRY(const std::string bytes, io::read_path(file, Bytes::gib(1)));
+    all.count += bytes.size();
+  }
+  STEPPE_TRY(const disk::Layout layout, disk::make_layout(size, all, sign::sha256(as_bytes(content.image))));
   STEPPE_TRY(const kernel::Beneath work, open_directory(scratch));
   STEPPE_TRY(const std::string loader, loader_of(spec));
   STEPPE_TRY_VOID(work.write("loader.efi", as_bytes(loader), 0644));
@@ -54,8 +59,11 @@ Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, 
       run("mcopy", {"-i", fat, scratch + "/loader.efi", arm ? "::/EFI/BOOT/BOOTAA64.EFI" : "::/EFI/BOOT/BOOTX64.EFI"}));
   STEPPE_TRY_VOID(run("mcopy", {"-i", fat, scratch + "/loader.conf", "::/loader/loader.conf"}));
   STEPPE_TRY_VOID(
-      run("mcopy", {"-i", fat, image_path,
+      run("mcopy", {"-i", fat, content.image_path,
                     "::/EFI/Linux/" + upgrade::slot_file_name({.version = spec.image.version, .counter = {}})}));
+  if (!content.extensions.empty()) STEPPE_TRY_VOID(run("mmd", {"-i", fat, "::/EFI/steppe", "::/EFI/steppe/extensions"}));
+  for (const auto& [digest, file] : content.extensions)
+    STEPPE_TRY_VOID(run("mcopy", {"-i", fat, file, std::format("::/EFI/steppe/extensions/{}.ext", digest)}));
   STEPPE_TRY_VOID(run("mv", {"-f", raw, path}));
   return {};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -10,10 +11,15 @@
 namespace steppe::build {
 
 // Writes a disk image to `path` (sparse): GPT, and an ESP with the boot loader at the place where firmware looks for
-// one and the image below EFI/Linux under its slot's name. The loader is signed with the spec's key. Every id and time
-// follows from spec and image.
-Result<> make_disk_image(const spec::Spec& spec, const std::string& image_path, std::string_view image, Bytes size,
-                         const std::string& path, const std::string& scratch, Workbench& bench);
+// one, the image below EFI/Linux under its slot's name, and the extensions' files where a node looks for them. The loader is
+// signed with the spec's key. Every id and time follows from spec and image.
+struct DiskContent {
+  std::string image_path;
+  std::string_view image;                          // its bytes
+  std::map<std::string, std::string> extensions;   // SHA-256, hexadecimal -> the file on the build host
+};
+Result<> make_disk_image(const spec::Spec& spec, const DiskContent& content, Bytes size, const std::string& path, const std::string& scratch,
+                         Workbench& bench);
 
 // The disk image `raw` as a qcow2 (version 3, without what is zero), which clouds take. With kYes each cluster is
 // deflated: smaller to send, slower to start. The bytes follow from those of the disk image.

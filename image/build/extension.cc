@@ -72,6 +72,7 @@ Result<MadeExtension> take_made(const spec::Extension& wanted, Workbench& bench)
     }
     if (view.header.record.name != wanted.name)
       return Error(Code::kInvalid, std::format("{} calls itself \"{}\": name it so", wanted.file, view.header.record.name));
+    out.path = wanted.file;
     out.named.size = view.size;
     out.named.record = view.header.digest;
     digest = view.digest;
@@ -139,7 +140,8 @@ Result<std::vector<MadeExtension>> make_extensions(const spec::Spec& spec, const
   STEPPE_TRY(const std::optional<Signer> signer, read_signer(spec.signing));
   for (const spec::Extension& wanted : spec.extensions) {
     report.step(std::format("extension {}", wanted.name));
-    Result<MadeExtension> made = wanted.made_here() ? make_here(spec, wanted, kernel, packages, shop, signer ? &*signer : nullptr) : take_made(wanted, shop.bench);
+    Result<MadeExtension> made = wanted.made_here() ? make_here(spec, wanted, kernel, packages, shop, signer ? &*signer : nullptr)
+                                                    : take_made(wanted, shop.bench);
     if (!made.ok()) return std::move(made).error().wrap(std::format("extension \"{}\"", wanted.name));
     out.push_back(*std::move(made));
   }
@@ -166,9 +168,8 @@ std::vector<Check> verify_extension(ByteView file, const ExtensionView& view, co
   if (!expected_digest.empty())
     out.push_back({"digest", view.digest == lower(expected_digest) ? "" : std::format("SHA-256 is {}, not {}", view.digest, lower(expected_digest))});
   out.push_back({"hash tree", tree_fault(file, view.header.record)});
-  out.push_back({"what it holds", holds_of(view.tree) == view.header.record.holds
-                                      ? ""
-                                      : std::format("{}, the record says {}", extension::holds_text(holds_of(view.tree)), extension::holds_text(view.header.record.holds))});
+  const uint64_t holds = holds_of(view.tree), said = view.header.record.holds;
+  out.push_back({"what it holds", holds == said ? "" : std::format("{}, the record says {}", extension::holds_text(holds), extension::holds_text(said))});
   out.push_back({"modules", modules_fault(view)});
   return out;
 }

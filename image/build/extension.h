@@ -15,6 +15,7 @@ namespace steppe::build {
 struct MadeExtension {
   upgrade::Extension named;  // as the image names it
   std::string bytes;         // of its file; empty for one made elsewhere
+  std::string path;          // of the file of one made elsewhere; empty when that is not at hand
   fs::Tree tree;             // what a made one holds
 };
 

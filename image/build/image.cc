@@ -109,8 +109,10 @@ Result<> write_extensions(const std::vector<MadeExtension>& extensions, const ke
                           Outcome& outcome) {
   for (const MadeExtension& one : extensions) {
     outcome.extensions.push_back(one.named);
+    if (!one.path.empty()) outcome.extension_files[hex(one.named.digest)] = one.path;
     if (one.bytes.empty()) continue;
     const std::string name = one.named.name + ".ext";
+    outcome.extension_files[hex(one.named.digest)] = options.directory + "/" + name;
     STEPPE_TRY_VOID(directory.write(name, as_bytes(one.bytes), 0644).wrap(std::format("write {}", name)));
     outcome.files.push_back(options.directory + "/" + name);
   }
@@ -305,8 +307,8 @@ Result<> write_media(const spec::Spec& spec, const std::string& image, const Res
   const Options& options = results.options;
   if (options.disk_size) {
     report.step("disk image");
-    STEPPE_TRY_VOID(make_disk_image(spec, outcome.image, image, *options.disk_size, results.path(".raw"), shop.scratch,
-                                    shop.bench));
+    const DiskContent content{outcome.image, image, outcome.extension_files};
+    STEPPE_TRY_VOID(make_disk_image(spec, content, *options.disk_size, results.path(".raw"), shop.scratch, shop.bench));
     outcome.files.push_back(results.path(".raw"));
   }
   if (options.qcow2) {

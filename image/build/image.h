@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ struct Outcome {
   std::vector<Share> shares;
   std::vector<std::string> absent;  // Kernel::absent
   std::vector<upgrade::Extension> extensions;  // that the image names; those made here are among the files, as NAME.ext
+  std::map<std::string, std::string> extension_files;  // SHA-256 -> the file, of those that are at hand
   bool is_signed = false;
 };
 

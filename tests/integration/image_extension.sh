@@ -80,6 +80,9 @@ done
 expect "and those that may sign extensions, too" sh -c "'$bin/steppe-image' inspect '$work/both/steppe-0.0.7-amd64.efi' | grep -q '/usr/share/steppe/extension-keys/0.crt'"
 expect "the image holds the keys" sh -c "'$bin/steppe-image' inspect '$work/both/steppe-0.0.7-amd64.efi' | grep -q '/usr/share/steppe/keys/image.crt'"
 
+expect "a disk" image build "$work/a.hcl" -disk 128MiB -o "$work/both"
+expect "where a node looks" sh -c "mcopy -n -i '$work/both/steppe-0.0.7-amd64.raw@@1M' '::/EFI/steppe/extensions/$(sha256sum "$tools" | cut -d' ' -f1).ext' '$work/from-disk' && cmp '$work/from-disk' '$tools'"
+
 # --- The root of the hash tree, by sha256sum alone: blocks of 4,096 bytes, the salt before each.
 bytes() { printf '%s' "$1" | tr a-f A-F | basenc --base16 -d; }
 root_of() {
