@@ -177,6 +177,11 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
     slots.start.argv = {kNode, "slots", "boot"};
     slots.start.standard_output = lasting.log_pipe[1];
     options.services.push_back(std::move(slots));
+    // Needs what storage mounted; a driver or firmware of an extension is there before the network is looked for.
+    supervise::ServiceProgram extensions{"extensions", {seconds(330), seconds(10), Duration(0), Gate::kNo, supervise::ServiceRules::Life::kStep}, {}};
+    extensions.start.argv = {kNode, "extensions"};
+    extensions.start.standard_output = lasting.log_pipe[1];
+    options.services.push_back(std::move(extensions));
     supervise::ServiceProgram machine{"machine", {seconds(60), seconds(10)}, {}};
     machine.start.argv = {kNode, "machine"};
     machine.start.env = agent.start.env;

@@ -8,6 +8,8 @@
 #include "init/sys/fat/mounted_directory.h"
 #include "init/upgrade/esp/boot_facts.h"
 #include "init/upgrade/esp/confined_judge.h"
+#include "init/upgrade/extension/files.h"
+#include "init/upgrade/extension/states.h"
 #include "init/upgrade/plan.h"
 
 namespace steppe::esp {
@@ -19,6 +21,8 @@ struct Places {
   std::string efivars = "/sys/firmware/efi/efivars";
   std::vector<std::string> keys = {"/usr/share/steppe/keys", "/run/steppe/keys"};
   std::string lock = "/run/steppe/slots.lock";
+  std::string extension_states = extension::kStatesFile;    // how those of the running image are
+  std::vector<std::string> extensions = extension::kDirectories;  // where those of the next one must be
 };
 
 // Whether names alone say that recover() has something to do: two for one version, a leftover, an empty image, one whose trial

@@ -148,13 +148,26 @@ Result<upgrade::Digest> read_digest(const std::string& text) {
   return digest;
 }
 
-Result<upgrade::Plan> make_plan(const Asked& asked, const upgrade::Facts& facts, const MachineSlots& slots) {
+// An image without the extensions that it names is no good one.
+Result<> check_extensions(const Places& places) {
+  STEPPE_TRY(const RunningImage running, read_running(places.manifest));
+  STEPPE_TRY(const std::string faults, extension::read_faults(places.extension_states, running.manifest.extensions.size()));
+  if (!faults.empty()) return {Code::kUnavailable, "this image is not good while its extensions are not: " + faults};
+  return {};
+}
+
+Result<upgrade::Plan> make_plan(const Asked& asked, const upgrade::Facts& facts, const MachineSlots& slots, const Places& places) {
   if (asked.verb == "stage") {
     STEPPE_TRY(const upgrade::Candidate candidate, slots.judge_new(asked.word, facts.record.security_floor).wrap("the new image"));
+    for (const upgrade::Extension& named : candidate.manifest.extensions)
+      STEPPE_TRY_VOID(extension::find_whole(places.extensions, named).wrap("the new image needs an extension that this machine has not"));
     return upgrade::stage(facts, candidate, asked.downgrade);
   }
   if (asked.verb == "try") return upgrade::try_version(facts, asked.word, asked.downgrade);
-  if (asked.verb == "bless") return upgrade::bless(facts);
+  if (asked.verb == "bless") {
+    STEPPE_TRY_VOID(check_extensions(places));
+    return upgrade::bless(facts);
+  }
   if (asked.verb == "revert") return upgrade::revert(facts);
   if (asked.verb == "return-try") return upgrade::return_try(facts);
   if (asked.verb == "forgive") {
@@ -170,7 +183,7 @@ Result<std::string> change(const Asked& asked, const Places& places) {
   for (const std::string& problem : problems) say("WARN", problem);
   STEPPE_TRY(const upgrade::Facts facts, slots.survey());
   if (asked.verb == "list") return list_text(facts);
-  STEPPE_TRY(const upgrade::Plan plan, make_plan(asked, facts, slots));
+  STEPPE_TRY(const upgrade::Plan plan, make_plan(asked, facts, slots, places));
   std::optional<ImageFile> source;
   if (asked.verb == "stage") {
     STEPPE_TRY(source, ImageFile::open(asked.word));

@@ -20,8 +20,10 @@ struct Signer {
   sign::Certificate certificate = *sign::Certificate::self_signed(key, "release");
 };
 
-std::string make_image(const std::string& version, const Signer& signer, uint64_t security = 1, const std::string& arch = "x86-64") {
+std::string make_image(const std::string& version, const Signer& signer, uint64_t security = 1, const std::string& arch = "x86-64",
+                       const std::vector<upgrade::Extension>& extensions = {}) {
   upgrade::Manifest manifest{.version = version, .arch = arch, .security_version = security, .kernel = "6.12"};
+  manifest.extensions = extensions;
   const std::string stub = *io::read_path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub", Bytes::mib(8));
   const std::string kernel = *io::read_path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi", Bytes::mib(8));  // stands in for one
   auto file = uki::assemble(as_bytes(stub), {{".linux", kernel},
@@ -56,7 +58,7 @@ class SlotsTest : public testing::Test {
     root_ = ::mkdtemp(name);
     for (const char* part : {"/efi/EFI/Linux", "/keys", "/vars"}) std::filesystem::create_directories(root_ + part);
     put(root_ + "/keys/image.crt", signer().certificate.pem());
-    places_ = {root_ + "/efi", root_ + "/manifest", root_ + "/vars", {root_ + "/absent", root_ + "/keys"}, root_ + "/lock"};
+    places_ = {root_ + "/efi", root_ + "/manifest", root_ + "/vars", {root_ + "/absent", root_ + "/keys"}, root_ + "/lock", root_ + "/states", {root_ + "/extensions"}};
     runs("1.0");
     put(slot("steppe-1.0.efi"), make_image("1.0", signer()));
   }
@@ -116,6 +118,39 @@ TEST_F(SlotsTest, a_new_image_is_staged_tried_and_blessed) {
   EXPECT_EQ(code, 0) << out;
   EXPECT_EQ(names(), (Names{"steppe-1.0.efi", "steppe-2.0.efi"}));
   EXPECT_NE(run({"list"}).second.find("\"SecurityFloor\":1"), std::string::npos) << "remembered";
+}
+
+TEST_F(SlotsTest, an_image_needs_its_extensions_to_be_staged_and_to_be_good) {
+  const upgrade::Extension nic{.name = "nic", .digest = upgrade::sha256(as_bytes("bytes")), .size = 5};
+  put(root_ + "/new", make_image("2.0", signer(), 1, "x86-64", {nic}));
+  auto [code, out] = run({"stage", root_ + "/new"});
+  EXPECT_EQ(code, 1);
+  EXPECT_NE(out.find("\"not found\""), std::string::npos) << out;
+  EXPECT_NE(out.find("extension nic"), std::string::npos) << out;
+  std::filesystem::create_directories(root_ + "/extensions");
+  put(root_ + "/extensions/nic.ext", "bytEs");
+  std::tie(code, out) = run({"stage", root_ + "/new"});
+  EXPECT_NE(out.find("\"corrupt\""), std::string::npos) << out;
+  EXPECT_EQ(names(), (Names{"steppe-1.0.efi"}));
+  put(root_ + "/extensions/nic.ext", "bytes");
+  EXPECT_EQ(run({"stage", root_ + "/new"}).first, 0);
+  EXPECT_EQ(names(), (Names{"steppe-1.0.efi", "steppe-2.0+3.efi"}));
+
+  std::filesystem::rename(slot("steppe-2.0+3.efi"), slot("steppe-2.0+2-1.efi"));
+  upgrade::Manifest running{.version = "2.0", .arch = "x86-64", .security_version = 1, .kernel = "6.12"};
+  running.extensions = {nic};
+  put(root_ + "/manifest", *upgrade::encode_manifest(running));
+  loader("steppe-2.0.efi", "\\EFI\\Linux\\steppe-2.0+2-1.efi");
+  std::tie(code, out) = run({"bless"});
+  EXPECT_NE(out.find("nobody looked at the extensions"), std::string::npos) << out;
+  put(root_ + "/states", extension::encode_states({{"nic", extension::Condition::kRefused, "signed by a stranger"}}));
+  std::tie(code, out) = run({"bless"});
+  EXPECT_EQ(code, 1);
+  EXPECT_NE(out.find("not good while its extensions are not: nic refused: signed by a stranger"), std::string::npos) << out;
+  EXPECT_EQ(names(), (Names{"steppe-1.0.efi", "steppe-2.0+2-1.efi"}));
+  put(root_ + "/states", extension::encode_states({{"nic", extension::Condition::kMounted, "/x"}}));
+  EXPECT_EQ(run({"bless"}).first, 0);
+  EXPECT_EQ(names(), (Names{"steppe-1.0.efi", "steppe-2.0.efi"}));
 }
 
 TEST_F(SlotsTest, what_is_no_image_for_this_machine_is_refused_and_leaves_nothing) {

@@ -12,7 +12,8 @@ constexpr uint16_t kVersion = 1;
 constexpr uint64_t kKnownHolds = kFiles | kModules | kFirmware;
 constexpr size_t kMaxSalt = 32;
 constexpr std::string_view kFileSystem = "squashfs";
-enum Tag : uint16_t { kTagName = 1, kTagVersion, kTagArch, kTagHolds, kTagKernel, kTagBuilt, kTagData, kTagTree, kTagBlock, kTagRoot, kTagSalt, kTagFileSystem };
+enum Tag : uint16_t { kTagName = 1, kTagVersion, kTagArch, kTagHolds, kTagKernel, kTagBuilt, kTagData,
+                    kTagTree, kTagBlock, kTagRoot, kTagSalt, kTagFileSystem };
 enum SignatureTag : uint16_t { kTagPkcs7 = 1 };
 
 bool printable(std::string_view text, size_t most) {
@@ -28,7 +29,8 @@ Result<> check(const Record& record) {
   if (!printable(record.kernel, 128) || record.kernel.contains('/') || record.kernel.starts_with('.')) return bad("the kernel that it names is no release");
   if (((record.holds & kModules) != 0) == record.kernel.empty()) return bad("a kernel is named exactly when there are modules");
   if (record.built_unix_s > INT64_MAX) return bad("its build time is out of range");
-  if (record.data_size == 0 || record.data_size % kBlock != 0 || record.data_size > kMaxData) return bad("its size is not a number of whole blocks up to 1 TiB");
+  if (record.data_size == 0 || record.data_size % kBlock != 0 || record.data_size > kMaxData)
+    return bad("its size is not a number of whole blocks up to 1 TiB");
   if (record.salt.size() > kMaxSalt) return bad("its salt is longer than 32 bytes");
   return {};
 }
@@ -47,7 +49,8 @@ Result<Record> decode_record(const frame::Message& message) {
   STEPPE_TRY_VOID(check(out));
   if (message.integer(kTagBlock) != static_cast<int64_t>(kBlock)) return Error(Code::kUnsupported, "its blocks are not of 4,096 bytes");
   if (message.text(kTagFileSystem) != kFileSystem) return Error(Code::kUnsupported, "its file system is not squashfs");
-  if (message.integer(kTagTree, -1) != static_cast<int64_t>(tree_size(out))) return Error(Code::kCorrupt, "its hash tree has another size than its data asks for");
+  if (message.integer(kTagTree, -1) != static_cast<int64_t>(tree_size(out)))
+    return Error(Code::kCorrupt, "its hash tree has another size than its data asks for");
   const ByteView root = message.bytes(kTagRoot);
   if (root.size() != out.root.size()) return Error(Code::kCorrupt, "the root of its hash tree is missing");
   std::ranges::copy(root, out.root.begin());
@@ -107,12 +110,14 @@ Result<Header> decode_header(ByteView bytes) {
 }
 
 bool looks_like_extension(ByteView bytes) {
-  return bytes.size() >= frame::kHeaderSize && load_le<uint32_t>(bytes.data()) == frame::kMagic && load_le<uint16_t>(bytes.data() + 4) == frame::kExtensionRecord;
+  return bytes.size() >= frame::kHeaderSize && load_le<uint32_t>(bytes.data()) == frame::kMagic &&
+         load_le<uint16_t>(bytes.data() + 4) == frame::kExtensionRecord;
 }
 
 std::string verity_parameters(const Record& record, std::string_view device) {
   const uint64_t blocks = record.data_size / kBlock;
-  return std::format("1 {0} {0} {1} {1} {2} {2} sha256 {3} {4}", device, kBlock, blocks, hex(record.root), record.salt.empty() ? "-" : hex(as_bytes(record.salt)));
+  const std::string salt = record.salt.empty() ? "-" : hex(as_bytes(record.salt));
+  return std::format("1 {0} {0} {1} {1} {2} {2} sha256 {3} {4}", device, kBlock, blocks, hex(record.root), salt);
 }
 
 }  // namespace steppe::extension

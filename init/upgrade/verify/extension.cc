@@ -13,18 +13,23 @@ constexpr uint16_t kVerdictVersion = 1;
 enum Tag : uint16_t { kTagCode = 1, kTagMessage, kTagRecord, kTagSigner };
 constexpr size_t kChunk = 64 << 10;
 
+// Enough to tell two by; a console's line has little room.
+std::string short_hex(const Digest& digest) { return hex(digest).substr(0, 16) + "…"; }
+
 Result<> check_identity(ImageBytes& bytes, const extension::Header& header, const upgrade::Extension& named) {
   if (named.record) {
     if (header.digest != *named.record)
-      return {Code::kDenied, std::format("its record is {}, the image names {}", hex(header.digest), hex(*named.record))};
+      return {Code::kDenied, std::format("its record is {}, the image names {}", short_hex(header.digest), short_hex(*named.record))};
     return {};
   }
   STEPPE_TRY(const Digest digest, digest_of(bytes));
-  if (digest != named.digest) return {Code::kDenied, std::format("its SHA-256 is {}, the image names {}", hex(digest), hex(named.digest))};
+  if (digest != named.digest) return {Code::kDenied, std::format("its SHA-256 is {}, the image names {}", short_hex(digest), short_hex(named.digest))};
   return {};
 }
 
-Result<ExtensionFit> check(ImageBytes& bytes, const ExtensionWanted& wanted) {
+}  // namespace
+
+Result<ExtensionFit> check_extension(ImageBytes& bytes, const ExtensionWanted& wanted) {
   const upgrade::Extension& named = wanted.named;
   if (bytes.size() != named.size) return {Code::kDenied, std::format("the file has {} bytes, the image names one of {}", bytes.size(), named.size)};
   STEPPE_TRY(extension::Header header, read_extension(bytes));
@@ -41,8 +46,6 @@ Result<ExtensionFit> check(ImageBytes& bytes, const ExtensionWanted& wanted) {
     return {Code::kUnsupported, std::format("its modules are for kernel {}, this one is {}", record.kernel, wanted.kernel)};
   return fit;
 }
-
-}  // namespace
 
 Result<Digest> digest_of(ImageBytes& bytes) {
   upgrade::Sha256 sha;
@@ -71,10 +74,6 @@ Result<std::string> check_extension_signature(const extension::Header& header, c
   if (std::ranges::find(keys.refused_images, header.digest) != keys.refused_images.end())
     return {Code::kDenied, "its record " + hex(header.digest) + " is refused on this machine"};
   return check_signature(as_bytes(header.signature), header.digest, keys);
-}
-
-Result<ExtensionFit> check_extension(ImageBytes& bytes, const ExtensionWanted& wanted) {
-  return check(bytes, wanted).wrap("extension \"" + wanted.named.name + "\"");
 }
 
 std::string encode_extension_verdict(const Result<ExtensionFit>& verdict) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/vm/probe/extensions.h"
 #include "tests/vm/probe/inside.h"
 #include "tests/vm/probe/kept.h"
 #include "tests/vm/probe/report.h"
@@ -238,6 +239,18 @@ void storage() {
   play_agent();
 }
 
+void extensions(const std::string& name) {
+  static std::string variant = name;
+  beside([](int) {
+    await_log("agent is ready");
+    if (variant.starts_with("extension-refused")) check_refused_extensions();
+    else check_extensions(variant == "extension");
+    done();
+    ::kill(1, SIGTERM);
+  });
+  play_agent();
+}
+
 int play(char** argv) {
   std::string name = read_file("/usr/share/steppe-vm");
   // What steppe-node runs of the agent's program.
@@ -257,6 +270,7 @@ int play(char** argv) {
   if (name == "watchdog-free") watchdog(false);
   if (name.starts_with("network")) network();
   if (name.starts_with("storage")) storage();
+  if (name.starts_with("extension")) extensions(name);
   if (name == "orphans") orphans(false);
   if (name == "orphans-kept") orphans(true);
   if (name == "never-ready") while (true) ::pause();
