@@ -34,7 +34,7 @@ constexpr EarlyMount kRoot[] = {
     // Tasks are executed from their allocations below /var: no noexec.
     {"tmpfs", "/var", MS_NOSUID | MS_NODEV, "mode=0755,size=50%", kRequired},
     // Where the machine's partitions are mounted over, if it has any; what a machine without them keeps is gone at its end.
-    {"tmpfs", "/state", kQuiet, "mode=0755,size=20%", kOptional},
+    {"tmpfs", "/state", kQuiet, "mode=0755,size=50%", kOptional},
     {"tmpfs", "/data", MS_NOSUID | MS_NODEV, "mode=0755,size=50%", kOptional},
     {"securityfs", "/sys/kernel/security", kQuiet, nullptr, kOptional},
     {"bpf", "/sys/fs/bpf", kQuiet, "mode=0700", kOptional},

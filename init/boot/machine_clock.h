@@ -16,4 +16,11 @@ int64_t build_time(const char* os_release);
 // certificate). True when it was changed.
 bool raise_clock(const char* os_release = "/usr/lib/os-release");
 
+// The clock's last known value, kept as the modification time of the file `clock` in the machine's state directory: nothing is read.
+// Noted hourly and at an orderly end. Best effort.
+void keep_clock(int state);
+// Raises the wall clock to it when it is older; one more than 50 years past kSourceEpoch is not believed. The clock may still be slow by
+// the time the machine was off. True when it was changed.
+bool raise_clock_to_kept(int state);
+
 }  // namespace steppe::boot

@@ -25,6 +25,7 @@
 #include "init/boot/kernel_settings.h"
 #include "init/boot/machine_clock.h"
 #include "init/control/message.h"
+#include "init/supervise/end_record.h"
 #include "init/supervise/hardware_watchdog.h"
 #include "init/supervise/machine_end.h"
 #include "init/supervise/service_log.h"
@@ -198,6 +199,7 @@ supervise::ShellOptions shell_options(const Lasting& lasting, const boot::Cgroup
     agent.start.argv.insert(agent.start.argv.begin(), {kNode, "agent"});
   }
   options.services.push_back(std::move(agent));
+  options.record = own_program(lasting.self, "record");
   options.unmount = own_program(lasting.self, "unmount");
   options.sync = own_program(lasting.self, "sync");
   return options;
@@ -249,6 +251,7 @@ int be_child(int argc, char** argv) {
   std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "devices") return boot::run_devices();
   if (verb == "log") return supervise::run_service_log();
+  if (verb == "record") return supervise::run_record(argc, argv);
   if (verb == "unmount") return supervise::run_unmount();
   if (verb == "sync") return supervise::run_sync();
   if (verb == "-q" && argc == 4 && std::string_view(argv[2]) == "--") return boot::run_module_request(argv[3]);

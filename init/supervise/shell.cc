@@ -18,6 +18,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "init/supervise/end_record.h"
+
 namespace steppe::supervise {
 
 using Level = boot::KernelLog::Level;
@@ -422,7 +424,7 @@ void Shell::perform_on_machine(const Effect& effect) {
     case Kind::kRecordReason:
       log_.status(std::string(effect.ending == Ending::kReboot ? "rebooting: " : effect.ending == Ending::kPowerOff ? "powering off: " : "halting: ") +
                   std::string(reason_text(effect.reason)) + (why_.view().empty() ? "" : ": " + std::string(why_.view())));
-      return;
+      return record_end(effect);
     case Kind::kDrain: return begin_step(Step::kDrain, options_.drain);
     case Kind::kTerminateAll: return machine_.signal_all(SIGTERM);
     case Kind::kKillAll:
@@ -436,6 +438,17 @@ void Shell::perform_on_machine(const Effect& effect) {
       return machine_.end(effect.ending);
     default: return;
   }
+}
+
+void Shell::record_end(const Effect& effect) {
+  if (options_.record.argv.empty()) return;
+  ProcessStart child = options_.record;
+  child.argv.emplace_back(ending_name(effect.ending));
+  child.argv.push_back(std::to_string(static_cast<int>(effect.reason)));
+  child.argv.emplace_back(reason_text(effect.reason));
+  child.argv.emplace_back(why_.view());
+  child.kernel_log = log_.kmsg();
+  if (Result<Started> started = start_process(child); !started.ok()) log_.line(Level::kError, started.error().message());
 }
 
 // A child of the step before that has not ended is stuck or too slow: its step's time is over.

@@ -45,6 +45,9 @@ struct ShellOptions {
   Rules rules;
   // Children of the end, each bounded by its limit in Rules; without an argv there is none and its step is over at once.
   ProcessStart drain, unmount, sync;
+  // Started when the machine is to go down, beside all else, with what run_record() (end_record.h) wants as further words; nobody waits
+  // for it, but every process is waited for before file systems are unmounted. Without an argv there is none.
+  ProcessStart record;
   std::string notify_path = "/run/steppe/notify";
   std::string control_path;                   // init/control; empty: nobody may ask
   const boot::CgroupTree* cgroups = nullptr;  // null: children are born in the caller's cgroup, and
@@ -95,6 +98,7 @@ class Shell {
   void spawn(uint8_t index);
   void begin_step(Step step, const ProcessStart& start);
   void step_over();
+  void record_end(const Effect& effect);
   bool ask(Ending ending, Reason reason, std::string_view why = {});
   void say_crash(uint8_t index);
 

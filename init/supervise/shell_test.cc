@@ -154,7 +154,7 @@ TEST_F(ShellTest, stored_descriptors_come_back_at_the_next_start) {
 
 TEST_F(ShellTest, shutdown_runs_its_steps_as_children) {
   add("first", "exec sleep 1000");
-  add("second", "trap 'echo second >>$OUT/stopped; exit 0' TERM; touch $OUT/up; while :; do sleep 0.05; done");
+  add("second", "trap 'while [ ! -e $OUT/recorded ]; do sleep 0.05; done; echo second >>$OUT/stopped; exit 0' TERM; touch $OUT/up; while :; do sleep 0.05; done");
   options_.services[0].rules.start_limit = 1ms;
   options_.rules.backoff_cap = 1ms;
   options_.rules.terminate_limit = options_.rules.kill_limit = 1ms;
@@ -163,6 +163,8 @@ TEST_F(ShellTest, shutdown_runs_its_steps_as_children) {
     start.argv = {"/bin/sh", "-c", "echo " + name + " >>" + directory_ + "/stopped"};
     return start;
   };
+  options_.record.argv = {"/bin/sh", "-c", "echo \"$1|$2|$3|$4\" >" + directory_ + "/recorded.new && mv " + directory_ + "/recorded.new " + directory_ + "/recorded", "record"};
+  options_.record.env = {"PATH=/usr/bin:/bin"};
   options_.drain = step("drain");
   options_.unmount = step("unmount");
   options_.sync = step("sync");
@@ -175,6 +177,7 @@ TEST_F(ShellTest, shutdown_runs_its_steps_as_children) {
   EXPECT_EQ(machine_.ended, Ending::kPowerOff);
   EXPECT_EQ(machine_.forced, 1);
   EXPECT_EQ(file("stopped"), "drain\nsecond\nunmount\nsync\n");
+  EXPECT_EQ(file("recorded"), "power-off|1|asked for|\n");
   ASSERT_FALSE(machine_.signals.empty());
   EXPECT_EQ(machine_.signals[0], SIGTERM);
 }

@@ -40,7 +40,7 @@ make_machine() {
   strip -o "$root/usr/bin/steppe-agent" "$build/bin/steppe"
   cp "$build/bin/steppe-executor" "$root/usr/bin/"
   programs="$build/bin/steppe"
-  case $variant in storage*)
+  case $variant in storage* | state-*)
     add_storage_programs "$root" "$work/packages"
     cp "$build/bin/steppe-node" "$root/usr/bin/"
     programs="$programs $build/bin/steppe-node" ;;

@@ -6,6 +6,9 @@
 # name | tags | mutant | boots | what it shows
 storages='
 storage|long|storage-not-kept|2|the first boot makes, formats and mounts state and data; the second finds all of it, with the log and the reason of the first
+state-full|long|state-full-no-ballast|1|a full state partition: what is kept for that is given up, and the machine works
+state-corrupt|long|state-corrupt-unchecked|1|a state partition that cannot be repaired: said, left as it is, and the machine works in memory
+state-missing|long|state-missing-room|1|no state partition and no room for one: said, data is used, and state is in memory
 '
 
 # The files of a package that image/steppe.lock names, below DIRECTORY: from the image builder's store, where tools/run and `steppe-image
@@ -23,7 +26,10 @@ add_storage_programs() {
   local root=$1 packages=$2 name file
   for name in e2fsprogs libext2fs2t64 libcom-err2 libblkid1 libuuid1; do take_locked_package "$name" "$packages"; done
   mkdir -p "$root/usr/sbin"
-  for file in mke2fs e2fsck; do [ "$variant-$file" = storage-not-kept-mke2fs ] || cp "$packages/usr/sbin/$file" "$root/usr/sbin/"; done
+  for file in mke2fs e2fsck; do
+    case $variant-$file in storage-not-kept-mke2fs | state-corrupt-unchecked-e2fsck) continue ;; esac
+    cp "$packages/usr/sbin/$file" "$root/usr/sbin/"
+  done
   cp -P "$packages"/usr/lib/x86_64-linux-gnu/lib{ext2fs,e2p,com_err,blkid,uuid}.so.* "$root/usr/lib/x86_64-linux-gnu/"
 }
 storage_modules='virtio_blk ext4 vfat nls_cp437 nls_iso8859_1 nls_ascii nls_utf8'
@@ -39,15 +45,58 @@ make_disk() {
   truncate -s "${size}M" "$disk"
 }
 
-# Bytes at which the partition LABEL of the disk begins.
-partition_offset() { sfdisk --json "$1" | jq -r --arg name "$2" '.partitiontable.partitions[] | select(.name == $name) | .start * 512'; }
+# The same with a state partition of STATE MiB (0: none) and data up to the end but for FREE MiB.
+make_laid_out_disk() {
+  local disk=$1 size=$2 state=$3 free=$4 at=$((67 * 2048))
+  make_disk "$disk" "$size" 66
+  sfdisk --quiet --no-reread --no-tell-kernel --relocate gpt-bak-std "$disk"
+  {
+    [ "$state" = 0 ] || printf 'start=%d, size=%d, type=53544550-5045-4E53-9A01-5354415445A1, name="STEPPE-STATE"\n' $at $((state * 2048))
+    printf 'start=%d, size=%d, type=53544550-5045-4E53-9A02-444154415FA1, name="STEPPE-DATA"\n' $((at + state * 2048)) $(((size - 68 - state - free) * 2048))
+  } | sfdisk --quiet --no-reread --no-tell-kernel --append "$disk"
+}
+
+# A file system of MIB MiB, with the files of DIRECTORY, at START MiB of the disk; by the programs of the image's lock.
+make_file_system() {
+  local packages=$1 disk=$2 start=$3 mib=$4 directory=$5
+  LD_LIBRARY_PATH=$packages/usr/lib/x86_64-linux-gnu "$packages/usr/sbin/mke2fs" -F -q -t ext4 -b 4096 -m 0 -d "$directory" -E "offset=$((start << 20))" "$disk" "$((mib << 8))"
+}
+
+free_mib() {
+  dd if="$2" bs=1M skip="$3" count=160 of="$2.part" status=none
+  LD_LIBRARY_PATH=$1/usr/lib/x86_64-linux-gnu "$1/usr/sbin/dumpe2fs" -h "$2.part" 2>/dev/null | awk '/^Free blocks:/ {print int($3 / 256)}'
+  rm "$2.part"
+}
 
 # What happens to the disk before boot NUMBER of a scenario.
 change_disk() {
-  local name=$1 number=$2 disk=$3
+  local name=$1 number=$2 work=$3 disk=$3/disk
   case $name-$number in
-    *-1) make_disk "$disk" 1400 66 ;;
+    storage*-1) make_disk "$disk" 1400 66 ;;
+    state-full*-1)
+      make_laid_out_disk "$disk" 900 160 0
+      mkdir -p "$work/files"
+      [ "$name" = state-full-no-ballast ] || head -c 8M /dev/zero | tr '\0' b >"$work/files/ballast"
+      make_file_system "$work/packages" "$disk" 67 160 "$work/files"
+      # Two MiB are left after this.
+      head -c "$(($(free_mib "$work/packages" "$disk" 67) - 2))M" /dev/zero | tr '\0' x >"$work/files/filler"
+      make_file_system "$work/packages" "$disk" 67 160 "$work/files" ;;
+    state-corrupt*-1)
+      make_laid_out_disk "$disk" 900 160 0
+      mkdir -p "$work/files"; printf 'x\n' >"$work/files/a-file"
+      make_file_system "$work/packages" "$disk" 67 160 "$work/files"
+      # Every group's description, of which the copies are no better, and the superblock's own are left.
+      for block in 1 32769; do head -c 4096 /dev/zero | tr '\0' '\377' | dd of="$disk" bs=4096 seek=$((67 * 256 + block)) conv=notrunc status=none; done
+      state_sum "$disk" >"$work/sum" ;;
+    state-missing-1) make_laid_out_disk "$disk" 900 0 0 ;;
+    state-missing-room-1) make_laid_out_disk "$disk" 900 0 200 ;;
   esac
+}
+state_sum() { dd if="$1" bs=1M skip=67 count=160 status=none | sha256sum; }
+
+# What is wrong with the disk after the last boot.
+judge_disk() {
+  case $1 in state-corrupt) state_sum "$2/disk" | cmp -s - "$2/sum" || printf 'the damaged partition was written to\n' ;; esac
 }
 
 # Lines that the console of boot NUMBER must have (+) and must not have (-).
@@ -57,7 +106,12 @@ storage_lines() {
     storage-1) printf '%s\n' '+^steppe: storage: /dev/vda2: STEPPE-STATE of [0-9]+ MiB is new' '+^steppe: storage: /state is on /dev/vda2 \(created\)' \
       '+^steppe: storage: /data is on /dev/vda3 \(created\)' '+^VM ok /efi is the ESP' '+^VM ok the machine begins' ;;
     storage-2) printf '%s\n' '-is new' '+^steppe: storage: /state is on /dev/vda2 \(checked\)' '+^steppe: storage: /data is on /dev/vda3 \(checked\)' \
-      '+^VM ok what was kept' ;;
+      '+^VM ok what was kept' '+^steppe: storage: the last end: reboot, ctrl-alt-del' '+^VM ok the log of the first start' '+^VM ok why the first start ended' ;;
+    state-full-1) printf '%s\n' '+^steppe: storage: the state partition is full: ballast is given up, [0-9]+ MiB are free now' '+^VM ok a full state partition has room again' ;;
+    state-corrupt-1) printf '%s\n' '+^steppe: storage: STEPPE-STATE on /dev/vda2 is damaged and is left as it is: e2fsck ended with' '+^steppe: storage: /state is in memory' \
+      '+^VM ok /state is in memory' '-created.*vda2' ;;
+    state-missing-1) printf '%s\n' '+^steppe: storage: no partition is laid out: /dev/vda: there is no room for STEPPE-STATE' '+^VM ok /state is in memory' \
+      '+^steppe: storage: /data is on /dev/vda2' ;;
   esac
 }
 
@@ -92,12 +146,13 @@ run_storage() {
     make_machine "$work" "$kernel" "$variant"
     : >"$work/all"
     for number in $(seq "$boots"); do
-      change_disk "$variant" "$number" "$work/disk"
+      change_disk "$variant" "$number" "$work"
       boot_with_disk "$work" "$kernel" || status=$?
       { printf -- '--- boot %d\n' "$number"; cat "$work/console"; } >>"$work/all"
       wrong=$wrong$(judge_storage "$name" "$number" "$work/console")
       [ $status -eq 0 ] || break
     done
+    wrong=$wrong$(judge_disk "$name" "$work")
     [ $status -eq 0 ] || wrong="qemu ended with $status (124: the deadline)${wrong:+; $wrong}"
     if { [ "$variant" = "$name" ] && [ -n "$wrong" ]; } || { [ "$variant" = "$mutant" ] && { [ -z "$wrong" ] || [ $status -ne 0 ]; }; }; then
       printf 'FAIL %-12s %3d s  %s: %s; the consoles follow\n' "$name" $((SECONDS - started)) "$variant" "${wrong:-its fault was not found}"

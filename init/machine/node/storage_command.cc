@@ -3,14 +3,18 @@
 #include <cstdio>
 #include <format>
 
+#include "init/base/text.h"
 #include "init/boot/kernel_log.h"
+#include "init/boot/random_seed.h"
 #include "init/io/epoll_loop.h"
 #include "init/machine/install/reset.h"
 #include "init/machine/node/configure.h"
 #include "init/machine/node/machine_hardware.h"
 #include "init/machine/node/stderr_sink.h"
+#include "init/machine/storage/kept.h"
 #include "init/machine/storage/storage.h"
 #include "init/sys/kernel/beneath.h"
+#include "init/sys/kernel/host_file.h"
 
 namespace steppe::node {
 namespace {
@@ -23,6 +27,14 @@ void finish_reset(storage::Hardware& hardware, const std::string& state, const s
   }();
   if (!reset.ok()) speech.wrong("the factory reset is not done: " + reset.error().message());
   else if (*reset) speech.say(std::format("{} is as new but for the configuration, as was asked", storage::kStateAt));
+}
+
+void take_up_state(const std::string& root, const kernel::Beneath& run, const storage::Speech& speech) {
+  Result<kernel::Beneath> state = kernel::Beneath::at(storage::kStateAt), crashes = kernel::Beneath::at(root + "sys/fs/pstore");
+  if (!state.ok()) return speech.wrong(state.error().message());
+  Result<std::string> boot = kernel::read_host_file(root + "proc/sys/kernel/random/boot_id");
+  storage::take_up({.state = *state, .run = run, .crashes = crashes.ok() ? &*crashes : nullptr, .machine = boot::machine_mark(), .boot = boot.ok() ? std::string(trim(*boot)) : ""},
+                   io::system_clock(), boot::kernel_pool(), speech);
 }
 
 Result<> run(const std::string& run_directory, const std::string& root) {
@@ -49,6 +61,7 @@ Result<> run(const std::string& run_directory, const std::string& root) {
   };
   const storage::Outcome outcome = storage::set_up(*hardware, wanted, speech);
   if (!outcome.state.device.empty()) finish_reset(*hardware, outcome.state.device, speech);
+  if (!outcome.state.device.empty()) take_up_state(root, directory, speech);
   return directory.write("storage", as_bytes(storage::describe(outcome)), 0644);
 }
 

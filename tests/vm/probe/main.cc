@@ -232,7 +232,7 @@ void network() {
 void storage() {
   beside([](int) {
     await_log("agent is ready");
-    check_storage();
+    check_storage(read_file("/usr/share/steppe-vm"));
     done();
     ::kill(1, SIGINT);
   });
@@ -269,7 +269,7 @@ int play(char** argv) {
   if (name == "watchdog") watchdog(true);
   if (name == "watchdog-free") watchdog(false);
   if (name.starts_with("network")) network();
-  if (name.starts_with("storage")) storage();
+  if (name.starts_with("storage") || name.starts_with("state-")) storage();
   if (name.starts_with("extension")) extensions(name);
   if (name == "orphans") orphans(false);
   if (name == "orphans-kept") orphans(true);
