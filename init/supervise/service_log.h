@@ -12,13 +12,10 @@ namespace steppe::supervise {
 // stops this child and, once the pipe is full, the services' own writes: never PID 1. Lines with "[ERROR]" go to the console too,
 // at most kMaxShown of them in kShownSeconds.
 //
-// Once the machine has a disk for its state (kStateReady is there), all of this boot goes to kKeptLog, too, where it outlives the
-// machine: rotated at kMaxKeptLog, each boot beginning with a line "steppe-log 1 boot=ID time=UNIX SECONDS"; and the clock is
-// kept hourly (boot/machine_clock.h).
+// Once the machine has a disk for its state, all of this boot goes there, too (kept_log.h), rotated at kMaxKeptLog; and the clock is kept
+// hourly.
 inline constexpr size_t kMaxServiceLog = 1 << 20;
 inline constexpr size_t kMaxKeptLog = 4 << 20;
-inline constexpr const char* kStateReady = "/run/steppe/state";
-inline constexpr const char* kKeptLog = "/state/log";
 inline constexpr int kMaxShown = 5, kShownSeconds = 10;
 int run_service_log();
 

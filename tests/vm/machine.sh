@@ -40,13 +40,9 @@ make_machine() {
   strip -o "$root/usr/bin/steppe-agent" "$build/bin/steppe"
   cp "$build/bin/steppe-executor" "$root/usr/bin/"
   programs="$build/bin/steppe"
-  case $variant in storage* | state-*)
-    add_storage_programs "$root" "$work/packages"
-    cp "$build/bin/steppe-node" "$root/usr/bin/"
-    programs="$programs $build/bin/steppe-node" ;;
-  esac
+  case $variant in storage* | state-*) add_storage_programs "$root" "$work/packages" ;; esac
   case $variant in
-    network | maintenance* | broken-config* | clock*)
+    network | maintenance* | broken-config* | clock* | storage* | state-*)
       mkdir -p "$root/usr/sbin" "$root/var/lib"
       cp "$build/bin/steppe-node" "$root/usr/bin/"
       cp /usr/sbin/dhcpcd "$root/usr/sbin/"

@@ -127,9 +127,9 @@ judge_storage() {
 
 boot_with_disk() {
   local work=$1 kernel=$2
-  timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu max -m 512 -nodefaults -display none -no-reboot -serial stdio \
+  timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=single -smp 1 -icount shift=4,sleep=off -cpu max -m 512 -nodefaults -display none -no-reboot -serial stdio \
     -kernel "$kernel" -initrd "$work/initrd" -rtc base=1970-01-02T00:00:00,clock=vm -drive "if=none,id=disk,format=raw,file=$work/disk" \
-    -device virtio-blk-pci,drive=disk -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
+    -device virtio-blk-pci,drive=disk -fw_cfg "name=opt/steppe/config,string=$machine_settings" -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci -device i6300esb \
     -append "console=ttyS0 quiet panic=-1 no_timer_check steppe.standalone" </dev/null 2>&1 | tr -d '\r' >"$work/console"
 }
 

@@ -53,6 +53,7 @@ Result<> run(const std::string& run_directory, const std::string& root) {
     return {};
   }
   STEPPE_TRY_VOID(directory.write("storage.begun", {}, 0600));
+  STEPPE_TRY_VOID(directory.make_directories("config", 0700));
   STEPPE_TRY(std::unique_ptr<MachineHardware> hardware, MachineHardware::create(root));
   // Who is chosen stands in what is there before the network; mistakes in it are said by `steppe-node machine`, which reads it all.
   auto wanted = [&] {

@@ -25,6 +25,7 @@ using Access = Hardware::Access;
 
 constexpr Duration kPause = std::chrono::milliseconds(100);
 constexpr uint64_t kWorthGrowing = 1 << 20;
+constexpr Bytes kMaxReserved = Bytes::gib(15 << 10);
 constexpr unsigned long kEspFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_DIRSYNC;
 constexpr unsigned long kStateFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
 constexpr unsigned long kDataFlags = MS_NOSUID | MS_NODEV | MS_NOATIME;  // tasks are executed from there
@@ -45,6 +46,7 @@ class SetUp {
   Outcome run(const std::function<machine::Disks()>& wanted) {
     await_disks();
     mount_esp();
+    mount_config();
     const machine::Disks choice = wanted();
     std::vector<DiskAction> actions = plan_disks(facts_, choice);
     const MonoTime end = hardware_.now() + kBootDiskLimit;
@@ -119,6 +121,28 @@ class SetUp {
       }
     }
     out_.esp.why = "the machine was not booted from one";
+  }
+
+  // Of any disk, a stick that somebody put in included; of several, none, as which is meant cannot be told.
+  void mount_config() {
+    struct Found {
+      std::string device, type;
+    };
+    std::vector<Found> found;
+    for (const DiskFacts& disk : facts_) {
+      for (size_t i = 0; disk.gpt && i < disk.gpt->partitions.size(); ++i) {
+        const Partition& partition = disk.gpt->partitions[i];
+        if (partition.type == *machine::parse_guid(machine::kTypeConfig)) found.push_back({partition_path(disk.device, partition.number), disk.filesystems[i]});
+      }
+    }
+    out_.config.why = found.empty() ? "there is none" : found.size() > 1 ? "there are several: " + found[0].device + " and " + found[1].device : "";
+    if (found.size() > 1) speech_.wrong("no configuration partition is mounted: " + out_.config.why);
+    if (found.size() != 1) return;
+    const auto& [device, type] = found[0];
+    Result<> mounted = type == "vfat" || type == "ext4" ? hardware_.mount({device, kConfigAt, type, kEspFlags | MS_RDONLY, type == "ext4" ? "noload" : ""})
+                                                        : Result<>(Code::kInvalid, std::format("{} holds {}, expected vfat or ext4", device, type.empty() ? "nothing" : type));
+    if (mounted.ok()) out_.config = {device, "read-only", ""};
+    else out_.config.why = mounted.error().message(), speech_.wrong("the configuration partition is not mounted: " + out_.config.why);
   }
 
   void perform(const std::vector<DiskAction>& actions) {
@@ -212,7 +236,7 @@ class SetUp {
     // Its own id is the partition's; what spreads names in directories is nobody's to know.
     STEPPE_TRY(const Partition partition, partition_now(action));
     const std::string uuid = lower(guid_text(partition.unique)), seed = lower(guid_text(random_guid(hardware_.rng())));
-    STEPPE_TRY(const ProgramEnd end, hardware_.run(kFormatter, format_arguments(device, action.label, uuid, seed), kFormatLimit));
+    STEPPE_TRY(const ProgramEnd end, hardware_.run(kFormatter, format_arguments({device, action.label, uuid, seed, Bytes{(partition.last - partition.first + 1) * block_of(action.device)}}), kFormatLimit));
     if (end.code != 0 || end.signal != 0) return {Code::kIo, std::format("mke2fs ended with {}: {}", end.signal != 0 ? end.signal + 128 : end.code, last_line(end.text))};
     if ((partition.attributes & machine::kUnfinished) == 0) return {};
     return change(action, {.finish = {action.number}});
@@ -297,16 +321,18 @@ std::string line_of(std::string_view name, const Place& place) {
 Outcome set_up(Hardware& hardware, const std::function<machine::Disks()>& wanted, const Speech& speech) { return SetUp(hardware, speech).run(wanted); }
 
 std::string describe(const Outcome& outcome) {
-  return "steppe-storage 1\n" + line_of("esp", outcome.esp) + line_of("state", outcome.state) + line_of("data", outcome.data);
+  return "steppe-storage 1\n" + line_of("esp", outcome.esp) + line_of("config", outcome.config) + line_of("state", outcome.state) + line_of("data", outcome.data);
 }
 
-std::vector<std::string> format_arguments(const std::string& device, std::string_view label, const std::string& uuid, const std::string& hash_seed) {
+std::vector<std::string> format_arguments(const FormatRequest& request) {
+  // What lets it grow later: blocks kept for that, which 32 bits number, or no such blocks.
+  const std::string_view grows = request.size < kMaxReserved ? "resize_inode" : "meta_bg";
   // Tables and journal are zeroed by the kernel later: a large disk takes no longer than a small one. Nothing is kept back for root, which
   // all of the machine is.
   return {"-F", "-q", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-e", "remount-ro",
-          "-O", "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum",
-          "-E", std::format("hash_seed={},lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", hash_seed),
-          "-U", uuid, "-L", std::string(label), device};
+          "-O", std::format("none,has_journal,ext_attr,{},dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum", grows),
+          "-E", std::format("hash_seed={},lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", request.hash_seed),
+          "-U", request.uuid, "-L", request.label, request.device};
 }
 
 }  // namespace steppe::storage

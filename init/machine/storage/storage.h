@@ -14,6 +14,7 @@ namespace steppe::storage {
 inline constexpr const char* kStateAt = "/state";
 inline constexpr const char* kDataAt = "/data";
 inline constexpr const char* kEspAt = "/efi";
+inline constexpr const char* kConfigAt = "/run/steppe/config";  // must be there
 inline constexpr const char* kFormatter = "/usr/sbin/mke2fs";
 inline constexpr const char* kChecker = "/usr/sbin/e2fsck";
 
@@ -31,7 +32,7 @@ struct Place {
   std::string why;      // when nothing is mounted
 };
 struct Outcome {
-  Place esp, state, data;
+  Place esp, config, state, data;
 };
 
 // Lines for whoever stands before the machine, and for the log.
@@ -40,17 +41,22 @@ struct Speech {
   std::function<void(std::string_view text)> wrong;  // what failed, and what follows
 };
 
-// Mounts the ESP, asks `wanted` which disks are chosen (a file on the ESP may say), lays state and data out, checks and mounts them.
+// Mounts the ESP, and the one configuration partition of any disk, read-only; asks `wanted` which disks are chosen (a file on either may
+// say); lays state and data out, checks and mounts them.
 // What fails is said and left out: /state and /data are then what they were before, file systems in memory.
 //
 // A partition that cannot be repaired is never formatted: only one that this code made and did not finish, or that was found
 // without anything in it. Once at a start, by one process.
 Outcome set_up(Hardware& hardware, const std::function<machine::Disks()>& wanted, const Speech& speech);
 
-// As /run/steppe/storage has it: one line "steppe-storage 1", then "esp", "state", "data", each with "DEVICE DONE" or "- WHY".
+// As /run/steppe/storage has it: one line "steppe-storage 1", then "esp", "config", "state", "data", each with "DEVICE DONE" or "- WHY".
 std::string describe(const Outcome& outcome);
 
-// What mke2fs is asked for: everything that follows from a configuration file otherwise. `uuid` as text, both of it and `hash_seed`.
-std::vector<std::string> format_arguments(const std::string& device, std::string_view label, const std::string& uuid, const std::string& hash_seed);
+// What mke2fs is asked for: everything that follows from a configuration file otherwise. `uuid` and `hash_seed` are GUIDs as text.
+struct FormatRequest {
+  std::string device, label, uuid, hash_seed;
+  Bytes size;
+};
+std::vector<std::string> format_arguments(const FormatRequest& request);
 
 }  // namespace steppe::storage

@@ -189,7 +189,7 @@ TEST(Storage, TheFirstStartMakesAndTheSecondFinds) {
   EXPECT_TRUE(gpt.primary_good && gpt.backup_good);
   for (const Partition& partition : gpt.partitions) EXPECT_EQ(partition.attributes & machine::kUnfinished, 0U) << partition.label;
   EXPECT_EQ((gpt.partitions[1].last - gpt.partitions[1].first + 1) / kMib, machine::kStateMib);
-  EXPECT_EQ(describe(outcome), "steppe-storage 1\nesp /dev/vda1 not checked\nstate /dev/vda2 created\ndata /dev/vda3 created\n");
+  EXPECT_EQ(describe(outcome), "steppe-storage 1\nesp /dev/vda1 not checked\nconfig - there is none\nstate /dev/vda2 created\ndata /dev/vda3 created\n");
 
   outcome = start(machine, told);
   EXPECT_EQ(machine.did, kSecond);
@@ -316,6 +316,30 @@ TEST(Storage, WithoutVariablesTheOneInstalledDiskIsMeant) {
   EXPECT_EQ(start(machine, told).state.done, "created");
   EXPECT_EQ(machine.did, kFirst);
   EXPECT_TRUE(machine.all["/dev/vdb"].blocks.empty());
+}
+
+TEST(Storage, AConfigurationPartitionIsMountedWhereverItIs) {
+  FakeMachine machine;
+  Told told;
+  machine.all["/dev/vda"] = builder_disk(300, 4000);
+  machine.booted = machine::guid_text(kEspId);
+  FakeDisk& stick = machine.all["/dev/sda"] = FakeDisk{.mib = 64};
+  SparseDisk blocks = stick.open();
+  ASSERT_TRUE(new_gpt(blocks, Guid{std::byte{2}}).ok());
+  ASSERT_TRUE(change_gpt(blocks, {.add = {{.number = 1, .type = *machine::parse_guid(machine::kTypeConfig), .first = kMib, .last = 9 * kMib - 1, .label = "x"}}}).ok());
+  stick.known[1] = {1 << 20, 8 << 20};
+  Outcome outcome = start(machine, told);
+  EXPECT_EQ(outcome.config.why, "/dev/sda1 holds nothing, expected vfat or ext4");
+  EXPECT_EQ(outcome.state.done, "created") << "and goes on";
+  std::string boot_sector(512, '\0');
+  boot_sector.replace(82, 8, "FAT32   ");
+  stick.blocks[kMib] = boot_sector;
+  outcome = start(machine, told);
+  EXPECT_EQ(outcome.config.device, "/dev/sda1");
+  EXPECT_EQ(machine.did[1], "mount /dev/sda1 /run/steppe/config");
+  EXPECT_EQ(machine.flags["/run/steppe/config"] & 0xf, 0xfUL) << "nosuid, nodev, noexec, and read-only";
+  machine.all["/dev/sdb"] = stick;
+  EXPECT_EQ(start(machine, told).config.why, "there are several: /dev/sda1 and /dev/sdb1");
 }
 
 TEST(Content, NamesWhatItFinds) {
