@@ -33,7 +33,7 @@ bool LogFile::open(const std::string& directory) {
 
 void LogFile::write(std::string_view bytes) {
   if (used_ + bytes.size() > limit_) {
-    (void)::renameat(directory_.get(), "services.log", directory_.get(), "services.log.1");
+    if (::renameat(directory_.get(), "services.log", directory_.get(), "services.log.1") != 0) (void)::unlinkat(directory_.get(), "services.log", 0);
     file_.reset();
   }
   if (!file_.valid() && !open_file()) return;

@@ -81,14 +81,12 @@ TEST(KeptLog, AFileThatCannotBeMadeIsTriedAgain) {
   ASSERT_TRUE(log.open());
   machine.bring_disk();
   log.write("one\n");
-  const std::string line(2990, 'x');
-  log.write(line);
   // In the way of the next file, as a full disk would be.
   fs::remove(machine.path + "/state/log/services.log");
   fs::create_directory(machine.path + "/state/log/services.log");
   fs::create_directory(machine.path + "/state/log/services.log.1");
   std::ofstream(machine.path + "/state/log/services.log.1/x") << "";
-  log.write(std::string(100, 'y'));
+  log.write(std::string(2990, 'y'));
   fs::remove(machine.path + "/state/log/services.log");
   log.write("after\n");
   EXPECT_EQ(machine.on_disk(), "after\n") << "and no second beginning";
