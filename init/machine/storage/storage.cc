@@ -30,11 +30,11 @@ constexpr unsigned long kEspFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIM
 constexpr unsigned long kStateFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
 constexpr unsigned long kDataFlags = MS_NOSUID | MS_NODEV | MS_NOATIME;  // tasks are executed from there
 
-// The last line that says something.
+// The last line that says something; e2fsck explains in parentheses.
 std::string last_line(std::string_view text) {
   std::string_view found;
   for (std::string_view line : split(text, '\n')) {
-    if (!trim(line).empty()) found = trim(line);
+    if (!trim(line).empty() && !trim(line).starts_with('(')) found = trim(line);
   }
   return std::string(found.substr(0, 160));
 }
@@ -248,7 +248,7 @@ class SetUp {
     const bool state = &place == &out_.state;
     const std::string device = partition_path(action.device, action.number);
     if (done.empty()) {
-      STEPPE_TRY(done, check(device, state ? kCheckStateLimit : kCheckDataLimit).wrap(std::format("{} on {} is damaged and is left as it is", action.label, device)));
+      STEPPE_TRY(done, check(device, state ? kCheckStateLimit : kCheckDataLimit).wrap(std::format("{} on {} is damaged and is not used", action.label, device)));
     }
     const char* at = state ? kStateAt : kDataAt;
     STEPPE_TRY_VOID(hardware_.mount({device, at, "ext4", state ? kStateFlags : kDataFlags, ""}));

@@ -237,10 +237,10 @@ TEST(Storage, WhatCannotBeRepairedIsLeftAlone) {
   machine.all["/dev/vda"] = builder_disk(300, 4000);
   machine.booted = machine::guid_text(kEspId);
   start(machine, told);
-  machine.check = {4, 0, "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n\n"};
+  machine.check = {4, 0, "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n\t(i.e., without -a or -p options)\n"};
   Outcome outcome = start(machine, told);
   EXPECT_EQ(machine.did, (std::vector<std::string>{"mount /dev/vda1 /efi", "e2fsck /dev/vda2", "e2fsck /dev/vda3"}));
-  EXPECT_EQ(outcome.state.why, "STEPPE-STATE on /dev/vda2 is damaged and is left as it is: e2fsck ended with 4: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.");
+  EXPECT_EQ(outcome.state.why, "STEPPE-STATE on /dev/vda2 is damaged and is not used: e2fsck ended with 4: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.");
   EXPECT_EQ(told.said.back(), "/data is in memory: " + outcome.data.why);
   machine.check = {1, 0, "/dev/vda2: recovering journal\n"};
   EXPECT_EQ(start(machine, told).state.done, "repaired");
