@@ -69,8 +69,9 @@ root {
   package "openntpd" {
     files = ["/usr/sbin/ntpd"]
   }
+  # Once for the agent, steppe-node and dhcpcd.
   package "libssl3t64" {
-    files = ["/usr/lib/x86_64-linux-gnu/libcrypto.so.3"]
+    files = ["/usr/lib/x86_64-linux-gnu/libcrypto.so.3", "/usr/lib/x86_64-linux-gnu/libssl.so.3"]
   }
   package "libzstd1" {
     files = ["/usr/lib/x86_64-linux-gnu/libzstd.so.1*"]
@@ -78,7 +79,6 @@ root {
   package "zlib1g" {
     files = ["/usr/lib/x86_64-linux-gnu/libz.so.1*"]
   }
-  # The agent links what Debian has no static library of.
   package "libc6" {
     files = [
       "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",

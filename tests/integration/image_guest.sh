@@ -12,7 +12,7 @@ bad() { printf 'FAILED  %s\n' "$1"; failures=$((failures + 1)); }
 
 # spec FILE INITRD-MODULES [MORE-HCL]: init, agent and what the agent links.
 spec() {
-  local initrd=$2 libraries=/usr/lib/x86_64-linux-gnu
+  local initrd=$2 library
   cat >"$1" <<HCL
 image { version = "0.0.7" }
 kernel {
@@ -35,8 +35,7 @@ root {
     source = "$bin/steppe-executor"
     mode   = "0755"
   }
-  file "$libraries/libc.so.6" { source = "$libraries/libc.so.6" }
-  file "$libraries/libm.so.6" { source = "$libraries/libm.so.6" }
+$(for library in $(ldd "$bin/steppe" | sed -n 's|.* => /lib\(/[^ ]*\).*|/usr/lib\1|p'); do printf '  file "%s" { source = "%s" }\n' "$library" "$library"; done)
   file "/usr/lib64/ld-linux-x86-64.so.2" {
     source = "/usr/lib64/ld-linux-x86-64.so.2"
     mode   = "0755"
