@@ -191,8 +191,7 @@ void read_all(Body& body, const Place& place, Spec& spec) {
     inner.texts("also_trusted", spec.signing.also_trusted);
     for (std::string& path : spec.signing.also_trusted)
       if (!path.starts_with('/')) path = std::format("{}/{}", place.directory, path);
-    if (spec.signing.key.empty() != spec.signing.certificate.empty())
-      inner.missing("key", "key and certificate belong together");
+    if (spec.signing.certificate.empty()) inner.missing("certificate", "whose key signs the image, here or elsewhere");
   });
   body.block("limits", [&](Body& inner) {
     inner.size("image", spec.limits.image);

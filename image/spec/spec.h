@@ -90,7 +90,9 @@ struct Extension {
 };
 
 struct Signing {
-  std::string key, certificate;  // PEM files; empty: the image stays unsigned
+  // PEM files. Without a certificate the image stays unsigned. With one and no key it is to be signed elsewhere: it carries the
+  // certificate, by which a node knows the next image, and `steppe-image sign` then gives the bytes that building with the key gives.
+  std::string key, certificate;
   TextList also_trusted;         // certificates, PEM files, by whose keys extensions may be signed beside this one
 };
 

@@ -187,7 +187,9 @@ plain=$work/first/steppe-0.0.7-amd64.efi
 spec "$work/signed.hcl" "\$a sign {\nkey = \"$work/ours.key\"\ncertificate = \"$work/ours.crt\"\n}"
 expect "a signed build" image build "$work/signed.hcl" -o "$work/signed" -disk 128MiB
 signed=$work/signed/steppe-0.0.7-amd64.efi
-expect "signing the unsigned one gives the same bytes" image sign "$plain" -key "$work/ours.key" -cert "$work/ours.crt" -o "$work/signed-later"
+spec "$work/later.hcl" "\$a sign {\ncertificate = \"$work/ours.crt\"\n}"
+expect "a build to be signed elsewhere" image build "$work/later.hcl" -o "$work/later"
+expect "signing it gives the same bytes" image sign "$work/later/steppe-0.0.7-amd64.efi" -key "$work/ours.key" -cert "$work/ours.crt" -o "$work/signed-later"
 expect "and so they are" cmp "$signed" "$work/signed-later"
 expect "verify" image verify "$signed" -cert "$work/ours.crt" -digest "$(sha256sum "$signed" | cut -d' ' -f1)"
 grep -q '^ok      a node takes it' "$work/out" && ok "by a node's own code, too" || bad "by a node's own code, too"
