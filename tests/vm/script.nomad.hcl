@@ -1,4 +1,4 @@
-# A shell script of the task root: what tools/run --machine runs beside the example service.
+# A shell script of the task root: what tools/run runs beside the example service.
 variable "word" {
   type        = string
   description = "a value drawn by whoever runs the job; it comes back in the log"
