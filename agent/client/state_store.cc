@@ -1,6 +1,7 @@
 #include "agent/client/state_store.h"
 
 #include <lmdb.h>
+#include <sys/statvfs.h>
 
 #include <format>
 #include <map>
@@ -37,6 +38,14 @@ Error lmdb_error(int code, std::string_view what) {
 MDB_val value_of(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
 std::string_view text_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 
+// Whether the disk of the store has no room for one more of its pages and the directory's own growth.
+bool is_full(MDB_env* env) {
+  constexpr uint64_t kRoom = 1 << 20;
+  mdb_filehandle_t file = -1;
+  struct statvfs disk;
+  return mdb_env_get_fd(env, &file) == 0 && ::fstatvfs(file, &disk) == 0 && disk.f_bavail * disk.f_frsize < kRoom;
+}
+
 class Transaction {
  public:
   static Result<Transaction> begin(MDB_env* env, unsigned flags) {
@@ -51,7 +60,10 @@ class Transaction {
   }
   MDB_txn* get() const { return txn_; }
   Result<> commit() {
+    MDB_env* env = mdb_txn_env(txn_);
     int code = mdb_txn_commit(std::exchange(txn_, nullptr));
+    // LMDB calls a short write EIO. On a disk without room that is what it is: the pages that still fitted.
+    if (code == EIO && is_full(env)) code = ENOSPC;
     if (code != 0) return lmdb_error(code, "commit");
     return {};
   }

@@ -220,8 +220,9 @@ Result<fs::Tree> task_root(const spec::Spec& spec, Packages& packages) {
     fs::Node link{.kind = fs::NodeKind::kSymlink, .mode = 0777, .target = target};
     STEPPE_TRY_VOID(out.replace(path, std::move(link)).wrap("task root"));
   }
-  // run/resolv.conf.d: where steppe-node's directory with the machine's resolv.conf is mounted for tasks (init/machine/node/configure.cc).
-  for (const char* path : {"dev", "proc", "sys", "run", "run/resolv.conf.d", "tmp", "var", "etc", "root", "alloc", "local", "secrets"}) {
+  // run/resolv.conf.d, run/trust: where steppe-node's directories with the machine's resolv.conf and authorities are mounted for tasks
+  // (init/machine/node/configure.cc).
+  for (const char* path : {"dev", "proc", "sys", "run", "run/resolv.conf.d", "run/trust", "tmp", "var", "etc", "root", "alloc", "local", "secrets"}) {
     if (out.find(path) == nullptr)
       STEPPE_TRY_VOID(out.add_directory(path, std::string_view(path) == "tmp" ? 01777 : 0755));
   }
