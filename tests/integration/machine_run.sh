@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# (long) (host) tools/run as a user types it: the product's image, from its disk under UEFI firmware to the example jobs' lines.
+# (long) (host) tools/run --machine as a user types it: the product's image, from its disk under UEFI firmware to the example jobs' lines.
 set -uo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$repo" || exit 1
@@ -14,7 +14,7 @@ export STEPPE_HTTP_PORT=$((21000 + RANDOM % 8000)) STEPPE_RUN_STATE=build/test/m
 state=$repo/$STEPPE_RUN_STATE
 trap 'tools/run --stop >/dev/null 2>&1; rm -rf "$work" "$state"; exit $((failures > 0))' EXIT
 
-says "the machine's console reaches ready" '^  steppe: ready$' tools/run; ends "tools/run" 0
+says "the machine's console reaches ready" '^  steppe: ready$' tools/run --machine; ends "tools/run --machine" 0
 for pattern in '^hello [0-9a-f]{16} from allocation [0-9a-f-]{36}' '^script [0-9a-f]{16} on node-1' '^  steppe: machine: eth0 10\.0\.2\.15/24'; do
   grep -aEq -- "$pattern" "$work/out" && ok "its output has: $pattern" || { bad "its output has: $pattern"; tail -n 40 "$work/out"; }
 done
@@ -30,8 +30,8 @@ says "about its processes" '"PID":1,"Parent":0,"Name":"(steppe-)?init"' machine 
 says "about its clock" '"OlderThanImage":false' machine time
 says "its kernel's log" '"Text":"steppe: ready"' machine 'dmesg?lines=5000'
 says "its services' log" 'Steppe agent started' machine 'logs?lines=5000'
-says "an agent on this host beside it is refused" 'a machine of this checkout runs' tools/run --host; ends "that" 1
-says "a second tools/run goes on from there" '^script [0-9a-f]{16} on node-1' tools/run; ends "that" 0
+says "an agent on this host beside it is refused" 'a machine of this checkout runs' tools/run; ends "that" 1
+says "a second tools/run --machine goes on from there" '^script [0-9a-f]{16} on node-1' tools/run --machine; ends "that" 0
 [ "$(cat "$state/machine.pid")" = "$pid" ] && ok "with the same machine" || bad "with the same machine"
 says "--stop ends it" '^stopped$' tools/run --stop; ends "that" 0
 [ -d "/proc/$pid" ] && bad "the machine is gone" || ok "the machine is gone"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# (long) (host) tools/run --host as a user types it: start, again, status, stop; the package; every command that the documents name.
+# (long) (host) tools/run as a user types it: start, again, status, stop; the package; every command that the documents name.
 set -uo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$repo" || exit 1
@@ -21,7 +21,7 @@ says "a port that is none is refused" 'STEPPE_HTTP_PORT=80x is not a port' env S
 says "a port too high for the file server's is refused" 'STEPPE_HTTP_PORT=65530 is not a port' env STEPPE_HTTP_PORT=65530 tools/run; ends "that" 1
 says "no agent runs before" '^agent: not running$' tools/run --status; ends "--status" 3
 says "stopping nothing is fine" '^stopped$' tools/run --stop; ends "that" 0
-says "tools/run ends with the job's line" '^hello [0-9a-f]{16} from allocation [0-9a-f-]{36}' tools/run --host; ends "tools/run" 0
+says "tools/run ends with the job's line" '^hello [0-9a-f]{16} from allocation [0-9a-f-]{36}' tools/run; ends "tools/run" 0
 cp "$work/out" "$work/first"
 pid=$(cat "$state/agent.pid")
 [ -d "/proc/$pid" ] && ok "its agent is the one of the pid file" || bad "its agent is the one of the pid file"
@@ -38,18 +38,18 @@ done <"$work/next"
 
 # The port of what runs is remembered; another is not taken for it.
 says "--status without the port finds it" "^agent: running, pid $pid, http://127.0.0.1:$STEPPE_HTTP_PORT" env -u STEPPE_HTTP_PORT tools/run --status; ends "that" 0
-says "another port beside it is refused" "the agent of this checkout runs on port $STEPPE_HTTP_PORT" env STEPPE_HTTP_PORT=$((STEPPE_HTTP_PORT + 1)) tools/run --host; ends "that" 1
-says "a port that is in use is refused before the build" "port $STEPPE_HTTP_PORT of 127.0.0.1, for the agent, is in use" env STEPPE_RUN_STATE="$STEPPE_RUN_STATE-other" tools/run --host; ends "that" 1
+says "another port beside it is refused" "the agent of this checkout runs on port $STEPPE_HTTP_PORT" env STEPPE_HTTP_PORT=$((STEPPE_HTTP_PORT + 1)) tools/run; ends "that" 1
+says "a port that is in use is refused before the build" "port $STEPPE_HTTP_PORT of 127.0.0.1, for the agent, is in use" env STEPPE_RUN_STATE="$STEPPE_RUN_STATE-other" tools/run; ends "that" 1
 rm -rf "$state-other"
 
 word=$(cat "$state/word")
-says "a second tools/run goes on from there" '^hello [0-9a-f]{16} from allocation' tools/run --host; ends "that" 0
+says "a second tools/run goes on from there" '^hello [0-9a-f]{16} from allocation' tools/run; ends "that" 0
 [ "$(cat "$state/agent.pid")" = "$pid" ] && ok "with the same agent" || bad "with the same agent"
 [ "$(cat "$state/word")" != "$word" ] && ok "and a new word" || bad "and a new word"
 says "one job is there" '^1$' bash -c "tools/run --status | grep -c '^hello '"
 
 mkdir -p "$state"
-says "two at once: the second says so" 'another tools/run is at work' flock "$state/lock" tools/run --host; ends "that" 1
+says "two at once: the second says so" 'another tools/run is at work' flock "$state/lock" tools/run; ends "that" 1
 
 # --- The package
 says "tools/run --package builds it" 'dpkg-deb: building package' tools/run --package; ends "that" 0
@@ -116,13 +116,13 @@ says "nor its process stopped" '^stopped$' tools/run --stop
 # --- An agent that was killed leaves its tasks behind, as it should: the next start and --stop know them and end them.
 executors() { pgrep -fc "^steppe-executor: $1" || true; }
 rm -f "$state/agent.pid"
-says "tools/run starts once more" '^hello [0-9a-f]{16} from allocation' tools/run --host; ends "that" 0
+says "tools/run starts once more" '^hello [0-9a-f]{16} from allocation' tools/run; ends "that" 0
 first=$(cut -c1-8 "$state/alloc")
 [ "$(executors "$first")" = 1 ] && ok "its task has an executor" || bad "its task has an executor"
 kill -KILL "$(cat "$state/agent.pid")"
 says "--status says that tasks were left" '^agent: not running \(tasks of one that died are left: 1; tools' tools/run --status; ends "it" 3
 [ "$(executors "$first")" = 1 ] && ok "and changes nothing" || bad "and changes nothing"
-says "the next start ends them" '^== ended what an agent left that died \(tasks: 1, control groups: [0-9]+\)' tools/run --host; ends "that" 0
+says "the next start ends them" '^== ended what an agent left that died \(tasks: 1, control groups: [0-9]+\)' tools/run; ends "that" 0
 [ "$(executors "$first")" = 0 ] && ok "all of them" || bad "all of them"
 second=$(cut -c1-8 "$state/alloc")
 [ "$second" != "$first" ] && [ "$(executors "$second")" = 1 ] && ok "and starts anew" || bad "and starts anew"
@@ -138,8 +138,8 @@ grep -ohE '`(tools/[a-z]|\.ci/)[^`]*`|^    tools/[^#]*' README.md CONTRIBUTING.m
 while read -r line; do
   as_run=${line//build\/release/${STEPPE_RUN_TREE:-build/release}}
   case $line in
-    "tools/run --host" | "tools/run --status" | "tools/run --stop" | "tools/run --package") ok "documents: $line (above)" ;;
-    tools/run) ok "documents: $line (machine_run)" ;;
+    tools/run | "tools/run --status" | "tools/run --stop" | "tools/run --package") ok "documents: $line (above)" ;;
+    "tools/run --machine") ok "documents: $line (machine_run)" ;;
     tools/test) ok "documents: $line (runs this)" ;;
     "tools/test --list") says "documents: $line" '^unit-asan$' $line ;;
     "tools/test release unit") says "documents: $line" '^release$' bash -c 'tools/test --list' ;;
