@@ -120,6 +120,7 @@ bool decode(Bytes packet, Request& into) {
   }
   // A machine is never taken down by a packet that does not say how.
   if (fields.damaged() || !verb || (request.verb == Verb::kEnd) != ending) return false;
+  if (request.verb != Verb::kEnd) request.reason = {};  // means nothing there
   into = request;
   return true;
 }
